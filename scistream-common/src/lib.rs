@@ -1,0 +1,2 @@
+//! The ABI between the eBPF programs and the daemon.
+#![no_std]

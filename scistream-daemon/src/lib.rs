@@ -1,0 +1,3 @@
+//! The gateway's daemon as a library: the binary `s2cs` and the tests are built on it.
+
+pub mod dataplane;
