@@ -1,3 +1,48 @@
-//! x
+//! The programs: one match each, from typed reason to verdict. A byte stream is passed, never
+//! dropped, so every arm ends in `SK_PASS`.
 #![no_std]
 #![no_main]
+
+use aya_ebpf::bindings::sk_action::SK_PASS;
+use aya_ebpf::macros::{sk_msg, sock_ops, stream_verdict};
+use aya_ebpf::programs::{SkBuffContext, SkMsgContext, SockOpsContext};
+use aya_log_ebpf::debug;
+use scistream_ebpf::verdict::Pass;
+use scistream_ebpf::{local_apps, verdict};
+
+/// Redirects received segments to the socket they are paired with.
+#[stream_verdict]
+pub fn redirect_to_peer(ctx: SkBuffContext) -> u32 {
+    match verdict::redirect(&ctx) {
+        Ok(()) | Err(Pass::Empty | Pass::Gated) => SK_PASS,
+        Err(Pass::Unknown) => {
+            debug!(&ctx, "passed {} bytes: no slot", ctx.len());
+            SK_PASS
+        }
+        Err(Pass::NoTarget) => {
+            debug!(&ctx, "passed {} bytes: egress socket is gone", ctx.len());
+            SK_PASS
+        }
+    }
+}
+
+/// Sends a local application's message straight to the egress socket.
+#[sk_msg]
+pub fn redirect_message(ctx: SkMsgContext) -> u32 {
+    match local_apps::redirect(&ctx) {
+        Ok(()) | Err(Pass::Empty | Pass::Gated | Pass::NoTarget | Pass::Unknown) => SK_PASS,
+    }
+}
+
+/// Remembers the sockets of applications on the gateway host.
+#[sock_ops]
+pub fn track_local_apps(ctx: SockOpsContext) -> u32 {
+    match local_apps::track(&ctx) {
+        Some(()) | None => 1,
+    }
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,0 +1,122 @@
+//! The same-host hop: messages of an application on the gateway host go straight to the egress
+//! socket's send queue, skipping the loopback connection to the gateway.
+//!
+//! Only egress redirection is used: it is bounded by the egress send buffer and synchronous, so
+//! what was redirected is in the queue when sendmsg(2) returns.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::sk_action::SK_PASS;
+use aya_ebpf::bindings::{
+    BPF_NOEXIST, BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB,
+};
+use aya_ebpf::helpers::bpf_get_socket_cookie;
+use aya_ebpf::programs::{SkMsgContext, SockOpsContext};
+use scistream_common::{LocalEnds, LocalSocket, decide, hop_is_empty};
+
+use crate::maps::{FLOWS, LOCAL_APPS, LOCAL_ENDS, SLOTS, TARGETS, WATCHED};
+use crate::{egress, verdict};
+
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+
+/// Remembers a socket whose two ends are on this host and whose gateway end is watched.
+#[inline(always)]
+pub fn track(ctx: &SockOpsContext) -> Option<()> {
+    let gateway_port = match ctx.op() {
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => u32::from_be(ctx.remote_port()),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => ctx.local_port(),
+        _ => return None,
+    } as u16;
+    // SAFETY: plain integers.
+    unsafe { WATCHED.get(gateway_port) }?;
+    let ends = ends(ctx)?;
+    // SAFETY: the context is valid; sock_ops may ask for the cookie.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    let socket = LocalSocket { cookie, send_base: snd_nxt(ctx), reserved: 0 };
+    LOCAL_ENDS.insert(ends, socket, 0).ok()?;
+    // SAFETY: the context is a valid bpf_sock_ops for the length of the program.
+    let ops = unsafe { &mut *ctx.ops };
+    LOCAL_APPS.update(cookie, ops, u64::from(BPF_NOEXIST)).ok()
+}
+
+#[inline(always)]
+fn snd_nxt(ctx: &SockOpsContext) -> u32 {
+    // SAFETY: a field of the valid context.
+    unsafe { (*ctx.ops).snd_nxt }
+}
+
+/// Both ends, or `None` when they are not on one host.
+#[inline(always)]
+fn ends(ctx: &SockOpsContext) -> Option<LocalEnds> {
+    let (local, remote) = match ctx.family() {
+        AF_INET => (mapped(ctx.local_ip4()), mapped(ctx.remote_ip4())),
+        AF_INET6 => (ctx.local_ip6(), ctx.remote_ip6()),
+        _ => return None,
+    };
+    let same = local[0] == remote[0] && local[1] == remote[1] && local[2] == remote[2];
+    let loopback = (u32::from_be(local[3]) >> 24) == 127 && (u32::from_be(remote[3]) >> 24) == 127;
+    if !(same && (local[3] == remote[3] || loopback)) {
+        return None;
+    }
+    Some(LocalEnds {
+        local: bytes(local),
+        remote: bytes(remote),
+        local_port: ctx.local_port() as u16,
+        remote_port: u32::from_be(ctx.remote_port()) as u16,
+    })
+}
+
+#[inline(always)]
+fn mapped(ip: u32) -> [u32; 4] {
+    [0, 0, 0xffff_u32.to_be(), ip]
+}
+
+#[inline(always)]
+fn bytes(words: [u32; 4]) -> [u8; 16] {
+    // SAFETY: same size, every bit pattern is valid.
+    unsafe { core::mem::transmute(words) }
+}
+
+/// Judges one message: redirect when the hop is empty and the egress has room, else the ordinary
+/// way through the loopback connection.
+///
+/// # Errors
+/// The reason it goes the ordinary way.
+#[inline(always)]
+pub fn redirect(ctx: &SkMsgContext) -> Result<(), verdict::Pass> {
+    use verdict::Pass;
+    let len = ctx.size();
+    // SAFETY: `sk` is set for every sk_msg run.
+    let sk = unsafe { (*ctx.msg).__bindgen_anon_3.sk };
+    if sk.is_null() {
+        return Err(Pass::Unknown);
+    }
+    // SAFETY: `sk` is the sending socket, held by the caller of sendmsg(2).
+    let cookie = unsafe { bpf_get_socket_cookie(sk.cast()) };
+    // SAFETY: plain integers.
+    let index = *unsafe { FLOWS.get(cookie) }.ok_or(Pass::Unknown)?;
+    let slot = SLOTS.get_ptr_mut(index).ok_or(Pass::Unknown)?;
+    // SAFETY: as for the verdict; the sending socket's lock makes this the only writer.
+    let (target, forwarded, base) = unsafe {
+        (
+            (&raw const (*slot).egress_cookie).read_volatile(),
+            (&raw const (*slot).forwarded).read_volatile(),
+            (&raw const (*slot).send_base).read_volatile(),
+        )
+    };
+    let own = egress::read_referenced(sk).ok_or(Pass::Unknown)?;
+    if !hop_is_empty(own.write_seq, base, forwarded) {
+        return Err(Pass::Gated);
+    }
+    let egress = egress::read(target).ok_or(Pass::NoTarget)?;
+    let flow = verdict::synchronous_flow(egress.write_seq);
+    if decide(&flow, &egress, len).is_err() {
+        return Err(Pass::Gated);
+    }
+    if TARGETS.redirect_msg(ctx, target, 0) != i64::from(SK_PASS) {
+        return Err(Pass::NoTarget);
+    }
+    // SAFETY: as above.
+    unsafe { (*slot).redirected = (*slot).redirected.wrapping_add(u64::from(len)) };
+    Ok(())
+}
