@@ -1,3 +1,4 @@
 //! The gateway's daemon as a library: the binary `s2cs` and the tests are built on it.
 
 pub mod dataplane;
+pub mod sys;
