@@ -10,9 +10,11 @@ mod local;
 pub mod names;
 mod notice;
 mod room;
+mod shared_word;
 mod slot;
 
 pub use local::{LocalEnds, LocalSocket, hop_is_empty};
 pub use notice::Notice;
 pub use room::{Decline, Egress, Flow, TCP_CLOSE_WAIT, TCP_ESTABLISHED, decide};
+pub use shared_word::SharedWord;
 pub use slot::DirectionSlot;

@@ -48,6 +48,9 @@ mod tests {
     fn bytes_under_way_keep_the_order() {
         assert!(hop_is_empty(1000, 900, 100));
         assert!(!hop_is_empty(1000, 900, 99));
-        assert!(hop_is_empty(50, u32::MAX - 49, 100), "sequence numbers wrap");
+        assert!(
+            hop_is_empty(50, u32::MAX - 49, 100),
+            "sequence numbers wrap"
+        );
     }
 }

@@ -20,7 +20,10 @@ impl Notice {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (slot, rest) = bytes.split_first_chunk::<4>()?;
         let generation: [u8; 4] = rest.try_into().ok()?;
-        Some(Self::new(u32::from_ne_bytes(*slot), u32::from_ne_bytes(generation)))
+        Some(Self::new(
+            u32::from_ne_bytes(*slot),
+            u32::from_ne_bytes(generation),
+        ))
     }
 
     /// Index of the direction's slot.

@@ -77,7 +77,11 @@ pub fn decide(flow: &Flow, egress: &Egress, len: u32) -> Result<(), Decline> {
     let need = u64::from(owed) + len + len / 4 + SEGMENT_OVERHEAD;
     let sndbuf = egress.sndbuf.max(0) as u64;
     let queued = egress.wmem_queued.max(0) as u64;
-    let need = if flow.passing { need + sndbuf / 2 } else { need };
+    let need = if flow.passing {
+        need + sndbuf / 2
+    } else {
+        need
+    };
     if sndbuf <= queued + need {
         return Err(Decline::NoRoom);
     }
@@ -88,8 +92,13 @@ pub fn decide(flow: &Flow, egress: &Egress, len: u32) -> Result<(), Decline> {
 mod tests {
     use super::*;
 
-    const FLOW: Flow =
-        Flow { redirected: 1000, passed: 50, forwarded: 50, write_base: 7, passing: false };
+    const FLOW: Flow = Flow {
+        redirected: 1000,
+        passed: 50,
+        forwarded: 50,
+        write_base: 7,
+        passing: false,
+    };
     const EGRESS: Egress = Egress {
         state: TCP_ESTABLISHED,
         write_seq: 7 + 1050,
@@ -104,7 +113,10 @@ mod tests {
 
     #[test]
     fn owed_bytes_pass_whatever_the_room() {
-        let flow = Flow { forwarded: 49, ..FLOW };
+        let flow = Flow {
+            forwarded: 49,
+            ..FLOW
+        };
         assert_eq!(decide(&flow, &EGRESS, 1), Err(Decline::Owed));
     }
 
@@ -112,36 +124,61 @@ mod tests {
     fn closed_egress_passes() {
         for state in [0, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12] {
             let egress = Egress { state, ..EGRESS };
-            assert_eq!(decide(&FLOW, &egress, 1), Err(Decline::EgressClosed), "state {state}");
+            assert_eq!(
+                decide(&FLOW, &egress, 1),
+                Err(Decline::EgressClosed),
+                "state {state}"
+            );
         }
-        let egress = Egress { state: TCP_CLOSE_WAIT, ..EGRESS };
+        let egress = Egress {
+            state: TCP_CLOSE_WAIT,
+            ..EGRESS
+        };
         assert_eq!(decide(&FLOW, &egress, 1), Ok(()));
     }
 
     #[test]
     fn backlog_counts_against_the_room() {
-        let flow = Flow { redirected: FLOW.redirected + 95_000, ..FLOW };
+        let flow = Flow {
+            redirected: FLOW.redirected + 95_000,
+            ..FLOW
+        };
         assert_eq!(decide(&flow, &EGRESS, 1448), Err(Decline::NoRoom));
     }
 
     #[test]
     fn hysteresis_wants_half_the_buffer() {
-        let egress = Egress { wmem_queued: 50_000, ..EGRESS };
+        let egress = Egress {
+            wmem_queued: 50_000,
+            ..EGRESS
+        };
         assert_eq!(decide(&FLOW, &egress, 1448), Ok(()));
-        let passing = Flow { passing: true, ..FLOW };
+        let passing = Flow {
+            passing: true,
+            ..FLOW
+        };
         assert_eq!(decide(&passing, &egress, 1448), Err(Decline::NoRoom));
     }
 
     #[test]
     fn sequence_numbers_wrap() {
-        let flow = Flow { write_base: u32::MAX - 500, ..FLOW };
-        let egress = Egress { write_seq: (u32::MAX - 500).wrapping_add(1050), ..EGRESS };
+        let flow = Flow {
+            write_base: u32::MAX - 500,
+            ..FLOW
+        };
+        let egress = Egress {
+            write_seq: (u32::MAX - 500).wrapping_add(1050),
+            ..EGRESS
+        };
         assert_eq!(decide(&flow, &egress, 1448), Ok(()));
     }
 
     #[test]
     fn counters_wrap_past_four_gigabytes() {
-        let flow = Flow { redirected: (1 << 32) + 1000, ..FLOW };
+        let flow = Flow {
+            redirected: (1 << 32) + 1000,
+            ..FLOW
+        };
         assert_eq!(decide(&flow, &EGRESS, 1448), Ok(()));
     }
 }

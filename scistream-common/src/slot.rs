@@ -1,35 +1,39 @@
-//! The counters of one direction, shared by the verdict program and the daemon.
+//! The counters of one direction, shared by the programs and the daemon.
+
+use crate::SharedWord;
 
 /// One direction's counters. Each field has one writer, named in its text; the other side reads.
 ///
-/// The program's fields and the daemon's lie on cache lines of their own.
+/// The programs' fields and the daemon's lie on cache lines of their own.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct DirectionSlot {
-    /// Program: bytes redirected to the egress socket's backlog.
-    pub redirected: u64,
+    /// Program: bytes redirected to the egress socket.
+    pub redirected: SharedWord,
     /// Program: bytes passed to user space.
-    pub passed: u64,
+    pub passed: SharedWord,
     /// Program: the egress socket's `write_seq` at the first verdict.
-    pub write_base: u32,
+    pub write_base: SharedWord,
     /// Program: 1 once `write_base` holds.
-    pub latched: u32,
+    pub latched: SharedWord,
     /// Program: 1 while it passes.
-    pub passing: u32,
+    pub passing: SharedWord,
     /// Program: how often it went from redirecting to passing.
-    pub flips: u32,
-    reserved_program: [u64; 4],
-    /// Daemon: of `passed`, the bytes it has written to the egress socket.
-    pub forwarded: u64,
+    pub flips: SharedWord,
+    reserved_program: [u64; 2],
+    /// Daemon: bytes it has written to the egress socket itself.
+    ///
+    /// For the verdict: of `passed`. For the same-host hop: all that came by the ordinary way.
+    pub forwarded: SharedWord,
     /// Daemon: cookie of the egress socket.
-    pub egress_cookie: u64,
+    pub egress_cookie: SharedWord,
     /// Daemon: counts the uses of this slot.
-    pub generation: u32,
+    pub generation: SharedWord,
     /// Daemon: 1 when the program shall pass everything.
-    pub pass_all: u32,
+    pub pass_all: SharedWord,
     /// Daemon, same-host hop only: the application's first sequence number.
-    pub send_base: u32,
-    reserved_daemon: [u32; 9],
+    pub send_base: SharedWord,
+    reserved_daemon: [u64; 3],
 }
 
 const _: () = assert!(size_of::<DirectionSlot>() == 128);

@@ -10,6 +10,10 @@
 //! direction half-closes on its own, a reset of one side resets the other, a reader that stops
 //! bounds what the gateway has accepted, and the counts reported at the end are the bytes moved.
 
+pub mod behaviour;
+pub mod engine;
+pub mod sockmap;
+
 use std::fmt;
 use std::net::TcpStream;
 use std::time::Duration;
@@ -121,6 +125,29 @@ pub struct Transferred {
     pub to_downstream: DirectionReport,
     /// Why it ended.
     pub end: EndReason,
+}
+
+/// Bytes moved since the start, over all connections.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Totals {
+    /// By the sockmap verdict, without a system call.
+    pub redirected: u64,
+    /// By splice(2).
+    pub spliced: u64,
+    /// Through a buffer in user space.
+    pub copied: u64,
+}
+
+impl Transferred {
+    /// A connection that ended before a byte moved.
+    pub fn nothing(plane: Plane, end: EndReason) -> Self {
+        let report = DirectionReport::new(plane);
+        Self {
+            to_upstream: report,
+            to_downstream: report,
+            end,
+        }
+    }
 }
 
 impl DirectionReport {

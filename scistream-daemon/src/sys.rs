@@ -5,6 +5,7 @@
 
 pub mod caps;
 pub mod rlimit;
+pub mod shared_map;
 pub mod sockopt;
 pub mod tcp_info;
 

@@ -32,7 +32,11 @@ pub fn track(ctx: &SockOpsContext) -> Option<()> {
     let ends = ends(ctx)?;
     // SAFETY: the context is valid; sock_ops may ask for the cookie.
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
-    let socket = LocalSocket { cookie, send_base: snd_nxt(ctx), reserved: 0 };
+    let socket = LocalSocket {
+        cookie,
+        send_base: snd_nxt(ctx),
+        reserved: 0,
+    };
     LOCAL_ENDS.insert(ends, socket, 0).ok()?;
     // SAFETY: the context is a valid bpf_sock_ops for the length of the program.
     let ops = unsafe { &mut *ctx.ops };
@@ -95,15 +99,10 @@ pub fn redirect(ctx: &SkMsgContext) -> Result<(), verdict::Pass> {
     let cookie = unsafe { bpf_get_socket_cookie(sk.cast()) };
     // SAFETY: plain integers.
     let index = *unsafe { FLOWS.get(cookie) }.ok_or(Pass::Unknown)?;
-    let slot = SLOTS.get_ptr_mut(index).ok_or(Pass::Unknown)?;
-    // SAFETY: as for the verdict; the sending socket's lock makes this the only writer.
-    let (target, forwarded, base) = unsafe {
-        (
-            (&raw const (*slot).egress_cookie).read_volatile(),
-            (&raw const (*slot).forwarded).read_volatile(),
-            (&raw const (*slot).send_base).read_volatile(),
-        )
-    };
+    let slot = SLOTS.get(index).ok_or(Pass::Unknown)?;
+    let target = slot.egress_cookie.load();
+    let base = slot.send_base.load() as u32;
+    let forwarded = slot.forwarded.load();
     let own = egress::read_referenced(sk).ok_or(Pass::Unknown)?;
     if !hop_is_empty(own.write_seq, base, forwarded) {
         return Err(Pass::Gated);
@@ -116,7 +115,8 @@ pub fn redirect(ctx: &SkMsgContext) -> Result<(), verdict::Pass> {
     if TARGETS.redirect_msg(ctx, target, 0) != i64::from(SK_PASS) {
         return Err(Pass::NoTarget);
     }
-    // SAFETY: as above.
-    unsafe { (*slot).redirected = (*slot).redirected.wrapping_add(u64::from(len)) };
+    // The sending socket's lock makes this the only writer.
+    slot.redirected
+        .store(slot.redirected.load().wrapping_add(u64::from(len)));
     Ok(())
 }

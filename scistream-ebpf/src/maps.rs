@@ -3,7 +3,7 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf, SockHash};
 use scistream_common::limits::{MAX_DIRECTIONS, NOTICE_RING_BYTES};
-use scistream_common::{DirectionSlot, LocalEnds, LocalSocket};
+use scistream_common::{DirectionSlot, LocalEnds, LocalSocket, SharedWord};
 
 /// `BPF_F_NO_PREALLOC` of `include/uapi/linux/bpf.h`: memory grows with the connections.
 const NO_PREALLOC: u32 = 1;
@@ -32,7 +32,7 @@ pub static NOTICES: RingBuf = RingBuf::with_byte_size(NOTICE_RING_BYTES, 0);
 
 /// Notices that found the ring full.
 #[map]
-pub static LOST: Array<u64> = Array::with_max_entries(1, MMAPABLE);
+pub static LOST: Array<SharedWord> = Array::with_max_entries(1, MMAPABLE);
 
 /// Sockets of local applications by cookie; a socket here has its sent messages judged.
 #[map]

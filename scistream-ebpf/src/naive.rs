@@ -23,12 +23,12 @@ fn redirect(ctx: &SkBuffContext) -> Option<u32> {
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     // SAFETY: plain integers.
     let index = *unsafe { FLOWS.get(cookie) }?;
-    let slot = SLOTS.get_ptr_mut(index)?;
-    // SAFETY: points into SLOTS; the ingress socket's lock makes this the only writer.
-    unsafe {
-        if len != 0 && TARGETS.redirect_skb(ctx, (*slot).egress_cookie, 0) == i64::from(SK_PASS) {
-            (*slot).redirected += u64::from(len);
-        }
+    let slot = SLOTS.get(index)?;
+    let target = slot.egress_cookie.load();
+    if len != 0 && TARGETS.redirect_skb(ctx, target, 0) == i64::from(SK_PASS) {
+        let redirected = slot.redirected.load();
+        slot.redirected
+            .store(redirected.wrapping_add(u64::from(len)));
     }
     Some(SK_PASS)
 }

@@ -45,7 +45,7 @@ pub fn redirect(ctx: &SkBuffContext) -> Result<(), Pass> {
     let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
     // SAFETY: the value is a plain integer, written once before the socket entered SOURCES.
     let index = *unsafe { FLOWS.get(cookie) }.ok_or(Pass::Unknown)?;
-    let slot = SLOTS.get_ptr_mut(index).ok_or(Pass::Unknown)?;
+    let slot = SLOTS.get(index).ok_or(Pass::Unknown)?;
     match judge(ctx, slot, len) {
         Ok(()) => Ok(()),
         Err(pass) => {
@@ -55,75 +55,64 @@ pub fn redirect(ctx: &SkBuffContext) -> Result<(), Pass> {
     }
 }
 
+/// The kernel holds the ingress socket's lock while a verdict runs, so no other verdict writes this
+/// slot, and the daemon writes only its own fields: plain loads and stores do.
 #[inline(always)]
-fn judge(ctx: &SkBuffContext, slot: *mut DirectionSlot, len: u32) -> Result<(), Pass> {
-    // SAFETY: `slot` points into the SLOTS array; the kernel holds the ingress socket's lock, so
-    // no other verdict writes it, and the daemon writes only its own fields.
-    let (target, pass_all) = unsafe {
-        ((&raw const (*slot).egress_cookie).read_volatile(), (&raw const (*slot).pass_all).read_volatile())
-    };
+fn judge(ctx: &SkBuffContext, slot: &DirectionSlot, len: u32) -> Result<(), Pass> {
+    let target = slot.egress_cookie.load();
     let egress = egress::read(target).ok_or(Pass::NoTarget)?;
     let flow = read_flow(slot, egress.write_seq);
-    if pass_all != 0 || decide(&flow, &egress, len).is_err() {
+    if slot.pass_all.load() != 0 || decide(&flow, &egress, len).is_err() {
         return Err(Pass::Gated);
     }
     linearise_if_cheaper(ctx, len);
     if TARGETS.redirect_skb(ctx, target, 0) != i64::from(SK_PASS) {
         return Err(Pass::NoTarget);
     }
-    // SAFETY: as above.
-    unsafe {
-        (*slot).redirected = flow.redirected.wrapping_add(u64::from(len));
-        (*slot).passing = 0;
-    }
+    slot.redirected
+        .store(flow.redirected.wrapping_add(u64::from(len)));
+    slot.passing.store(0);
     Ok(())
 }
 
 #[inline(always)]
-fn read_flow(slot: *mut DirectionSlot, write_seq: u32) -> Flow {
-    // SAFETY: as in `judge`; `forwarded` is the daemon's and read once.
-    unsafe {
-        if (*slot).latched == 0 {
-            (*slot).write_base = write_seq;
-            (*slot).latched = 1;
-        }
-        Flow {
-            redirected: (*slot).redirected,
-            passed: (*slot).passed,
-            forwarded: (&raw const (*slot).forwarded).read_volatile(),
-            write_base: (*slot).write_base,
-            passing: (*slot).passing != 0,
-        }
+fn read_flow(slot: &DirectionSlot, write_seq: u32) -> Flow {
+    if slot.latched.load() == 0 {
+        slot.write_base.store(u64::from(write_seq));
+        slot.latched.store(1);
+    }
+    Flow {
+        redirected: slot.redirected.load(),
+        passed: slot.passed.load(),
+        forwarded: slot.forwarded.load(),
+        write_base: slot.write_base.load() as u32,
+        passing: slot.passing.load() != 0,
     }
 }
 
 /// Counts passed bytes and wakes user space when it owed nothing: it may be asleep then.
 #[inline(always)]
-fn count_pass(slot: *mut DirectionSlot, index: u32, len: u32) {
-    // SAFETY: as in `judge`.
-    unsafe {
-        let passed = (*slot).passed;
-        let caught_up = passed == (&raw const (*slot).forwarded).read_volatile();
-        (*slot).passed = passed.wrapping_add(u64::from(len));
-        if (*slot).passing == 0 {
-            (*slot).passing = 1;
-            (*slot).flips = (*slot).flips.wrapping_add(1);
-        }
-        if caught_up {
-            let notice = Notice::new(index, (&raw const (*slot).generation).read_volatile());
-            if NOTICES.output::<Notice>(notice, 0).is_err() {
-                count_lost();
-            }
+fn count_pass(slot: &DirectionSlot, index: u32, len: u32) {
+    let passed = slot.passed.load();
+    let caught_up = passed == slot.forwarded.load();
+    slot.passed.store(passed.wrapping_add(u64::from(len)));
+    if slot.passing.load() == 0 {
+        slot.passing.store(1);
+        slot.flips.store(slot.flips.load().wrapping_add(1));
+    }
+    if caught_up {
+        let notice = Notice::new(index, slot.generation.load() as u32);
+        if NOTICES.output::<Notice>(notice, 0).is_err() {
+            count_lost();
         }
     }
 }
 
 #[inline(always)]
 fn count_lost() {
-    if let Some(lost) = LOST.get_ptr_mut(0) {
-        // SAFETY: points into the LOST array. A lost update between CPUs still changes the value,
-        // which is all the daemon looks for.
-        unsafe { (&raw mut *lost).write_volatile((*lost).wrapping_add(1)) };
+    if let Some(lost) = LOST.get(0) {
+        // An update lost between CPUs still changes the value, which is all the daemon looks for.
+        lost.store(lost.load().wrapping_add(1));
     }
 }
 
@@ -134,7 +123,9 @@ fn linearise_if_cheaper(ctx: &SkBuffContext, len: u32) {
     if len <= PULL_ABOVE_FRAGMENTS * 1024 {
         return;
     }
-    let Some(fragments) = fragments(ctx) else { return };
+    let Some(fragments) = fragments(ctx) else {
+        return;
+    };
     if fragments > PULL_ABOVE_FRAGMENTS && len / fragments < SMALL_FRAGMENT {
         let _ = ctx.pull_data(len);
     }
@@ -149,12 +140,20 @@ fn fragments(ctx: &SkBuffContext) -> Option<u32> {
         let head = bpf_probe_read_kernel(skb.add(offsets::skb_head()).cast::<u64>()).ok()?;
         let end = bpf_probe_read_kernel(skb.add(offsets::skb_end()).cast::<u32>()).ok()?;
         let shared = (head + u64::from(end)) as *const u8;
-        bpf_probe_read_kernel(shared.add(offsets::nr_frags())).ok().map(u32::from)
+        bpf_probe_read_kernel(shared.add(offsets::nr_frags()))
+            .ok()
+            .map(u32::from)
     }
 }
 
 /// The flow of a path that queues at once: nothing is ever owed.
 #[inline(always)]
 pub(crate) fn synchronous_flow(write_seq: u32) -> Flow {
-    Flow { redirected: 0, passed: 0, forwarded: 0, write_base: write_seq, passing: false }
+    Flow {
+        redirected: 0,
+        passed: 0,
+        forwarded: 0,
+        write_base: write_seq,
+        passing: false,
+    }
 }

@@ -1,0 +1,130 @@
+//! One socket of a connection: its readiness as epoll told it, and what its send queue took.
+
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+
+use crate::sys::tcp_info::TcpInfo;
+use crate::sys::{Error, sockopt};
+
+/// A socket, edge-triggered: a readiness flag stays set until a call has said `EAGAIN`.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    stream: TcpStream,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    /// The peer reset, or the kernel gave the connection up. A later `read() == 0` is no FIN then.
+    pub(super) failed: bool,
+    /// The socket is in the map of egress sockets.
+    pub(super) is_target: bool,
+    /// What [`Self::queued`] would have said at the start.
+    base: u64,
+    interest: EventFlags,
+}
+
+impl Endpoint {
+    /// Takes a fresh socket, of which nothing was read or written.
+    pub(super) fn new(stream: TcpStream) -> Result<Self, Error> {
+        let base = TcpInfo::of(&stream)?.bytes_acked + sockopt::send_queue(&stream)?;
+        Ok(Self {
+            stream,
+            readable: true,
+            writable: true,
+            failed: false,
+            is_target: false,
+            base,
+            interest: EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
+        })
+    }
+
+    /// Registers with `epoll`; events carry `token`.
+    pub(super) fn register(&self, epoll: &OwnedFd, token: u64) -> rustix::io::Result<()> {
+        epoll::add(
+            epoll,
+            &self.stream,
+            EventData::new_u64(token),
+            self.interest,
+        )
+    }
+
+    /// Asks for read and write events only where they are of use: each of them is a wake-up.
+    pub(super) fn attend(
+        &mut self,
+        epoll: &OwnedFd,
+        token: u64,
+        read: bool,
+        write: bool,
+    ) -> rustix::io::Result<()> {
+        let mut wanted = EventFlags::RDHUP | EventFlags::ET;
+        wanted.set(EventFlags::IN, read);
+        wanted.set(EventFlags::OUT, write);
+        if wanted == self.interest {
+            return Ok(());
+        }
+        self.interest = wanted;
+        epoll::modify(epoll, &self.stream, EventData::new_u64(token), wanted)
+    }
+
+    /// Takes over what epoll said.
+    pub(super) fn on_event(&mut self, flags: EventFlags) {
+        let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        self.readable |= flags.intersects(EventFlags::IN | ended);
+        self.writable |= flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR);
+        self.failed |= flags.contains(EventFlags::ERR);
+    }
+
+    /// Bytes that the send queue has taken since the start, acknowledged or not.
+    ///
+    /// Exact when nothing is acknowledged between the two calls, else too small: the
+    /// acknowledgement counter is read first. To be asked before a FIN is sent, which counts 1.
+    pub(super) fn queued(&self) -> Result<u64, Error> {
+        let acked = TcpInfo::of(&self.stream)?.bytes_acked;
+        Ok((acked + sockopt::send_queue(&self.stream)?).saturating_sub(self.base))
+    }
+
+    /// As [`Self::queued`], and exact: asked again until no acknowledgement came in between.
+    pub(super) fn queued_exactly(&self) -> Result<u64, Error> {
+        let mut acked = TcpInfo::of(&self.stream)?.bytes_acked;
+        loop {
+            let unacked = sockopt::send_queue(&self.stream)?;
+            let now = TcpInfo::of(&self.stream)?.bytes_acked;
+            if now == acked {
+                return Ok((acked + unacked).saturating_sub(self.base));
+            }
+            acked = now;
+        }
+    }
+
+    /// Bytes in the send queue that the peer has not acknowledged.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        sockopt::send_queue(&self.stream).unwrap_or(0)
+    }
+
+    /// Payload bytes received in order since the start. The FIN, which the kernel counts as a byte,
+    /// is left out when `fin` says it was read.
+    pub(super) fn received(&self, fin: bool) -> u64 {
+        let counted = TcpInfo::of(&self.stream).map_or(0, |info| info.bytes_received);
+        counted.saturating_sub(u64::from(fin))
+    }
+
+    /// Sends a FIN after what is queued. Meaningless, and harmless, on a socket that has failed.
+    pub(super) fn shutdown_write(&self) {
+        let _closed_already = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Makes closing this socket a reset.
+    pub(super) fn reset_on_close(&self) {
+        let _closed_already = sockopt::set_linger_zero(&self.stream);
+    }
+
+    pub(super) fn cookie(&self) -> Result<u64, Error> {
+        sockopt::socket_cookie(&self.stream)
+    }
+}
+
+impl AsFd for Endpoint {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

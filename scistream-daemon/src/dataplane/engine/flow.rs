@@ -1,0 +1,370 @@
+//! One direction of a connection: from the ingress endpoint to the egress endpoint.
+//!
+//! ```text
+//!   Open ──FIN read──► Ended ──all in the egress queue──► Shut   (FIN passed on)
+//!     └──ingress failed──► Cut                                   (never a FIN)
+//! ```
+//!
+//! Bytes are filled into a pipe (splice) or a buffer (what the verdict passed, or when no pipe could
+//! be had) and flushed before the next fill, so the order is that of the ingress.
+
+mod buffered;
+mod piped;
+
+use super::super::behaviour::Behaviour;
+use super::super::sockmap::Lease;
+use super::super::{DirectionReport, Plane};
+use super::endpoint::Endpoint;
+use super::worker::Shared;
+use crate::sys;
+pub(super) use buffered::BufferPool;
+use buffered::Held;
+use piped::Piped;
+
+/// Bytes after which a flow lets the worker's other connections have a turn.
+const TURN_BYTES: usize = 4 << 20;
+/// Rounds without passed bytes after which user space goes back to sleep.
+const QUIET_ROUNDS: u8 = 16;
+
+/// Where a flow stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// Bytes may come.
+    Open,
+    /// The FIN was read; bytes may still be under way to the egress queue.
+    Ended,
+    /// The FIN was passed on.
+    Shut,
+    /// The ingress failed after its last byte was read; no FIN will be passed on.
+    Cut,
+}
+
+/// Why [`Flow::pump`] returned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Pump {
+    /// More to do; others have a turn first.
+    Again,
+    /// The egress has no room; its epoll event resumes.
+    Blocked,
+    /// The ingress is empty and everything is delivered; its epoll event resumes.
+    Drained,
+    /// Nothing is left to do in this direction.
+    Over,
+    /// The kernel is still moving redirected bytes into the egress queue: look again shortly.
+    Backlogged,
+}
+
+/// Whose socket failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fault {
+    /// Writing was refused.
+    Egress,
+    /// A call that says nothing about a peer was refused.
+    Gateway,
+}
+
+impl From<sys::Error> for Fault {
+    fn from(_: sys::Error) -> Self {
+        Self::Gateway
+    }
+}
+
+/// What a fill found.
+enum Fill {
+    Bytes(usize),
+    Empty,
+    End,
+    Failed,
+}
+
+/// User space's half of the sockmap plane.
+struct VerdictSide {
+    lease: Lease,
+    /// Of the passed bytes, those written to the egress socket.
+    forwarded: u64,
+    /// Whether read events are asked for.
+    attending: bool,
+    quiet_rounds: u8,
+    /// Everything redirected before the held bytes is in the egress queue.
+    in_order: bool,
+}
+
+/// One direction.
+pub(super) struct Flow {
+    stage: Stage,
+    verdict: Option<VerdictSide>,
+    piped: Piped,
+    held: Held,
+    spliced: u64,
+    copied: u64,
+    /// `moved` at the last drain.
+    drained_at: u64,
+    seen: Behaviour,
+    /// Promotion was refused by the kernel once; it is not asked again.
+    pub(super) declined: bool,
+    /// What the egress queue had taken when the FIN was passed on.
+    accepted: Option<u64>,
+}
+
+impl Flow {
+    pub(super) fn new() -> Self {
+        Self {
+            stage: Stage::Open,
+            verdict: None,
+            piped: Piped::default(),
+            held: Held::default(),
+            spliced: 0,
+            copied: 0,
+            drained_at: 0,
+            seen: Behaviour::default(),
+            declined: false,
+            accepted: None,
+        }
+    }
+
+    /// Moves what can be moved now.
+    ///
+    /// # Errors
+    /// The [`Fault`]; a failed ingress is no error but the end of the flow, [`Stage::Cut`].
+    pub(super) fn pump(
+        &mut self,
+        ingress: &mut Endpoint,
+        egress: &mut Endpoint,
+        shared: &mut Shared,
+    ) -> Result<Pump, Fault> {
+        let (spliced, copied) = (self.spliced, self.copied);
+        let pump = self.turn(ingress, egress, shared);
+        shared
+            .counters
+            .add(self.spliced - spliced, self.copied - copied);
+        pump
+    }
+
+    fn turn(
+        &mut self,
+        ingress: &mut Endpoint,
+        egress: &mut Endpoint,
+        shared: &mut Shared,
+    ) -> Result<Pump, Fault> {
+        let mut left = TURN_BYTES;
+        loop {
+            if let Some(wait) = self.flush(egress, shared)? {
+                return Ok(wait);
+            }
+            match self.stage {
+                Stage::Open => {}
+                Stage::Ended => return self.pass_fin_on(egress),
+                Stage::Cut | Stage::Shut => return Ok(Pump::Over),
+            }
+            if !ingress.readable {
+                return Ok(Pump::Drained);
+            }
+            if left == 0 {
+                return Ok(Pump::Again);
+            }
+            match self.fill(ingress, shared) {
+                Fill::Bytes(count) => left = left.saturating_sub(count),
+                Fill::Empty => {
+                    ingress.readable = false;
+                    self.on_drained();
+                }
+                Fill::End if ingress.failed => self.stage = Stage::Cut,
+                Fill::End => self.stage = Stage::Ended,
+                Fill::Failed => {
+                    ingress.failed = true;
+                    self.stage = Stage::Cut;
+                }
+            }
+        }
+    }
+
+    fn fill(&mut self, ingress: &Endpoint, shared: &mut Shared) -> Fill {
+        let Some(verdict) = &mut self.verdict else {
+            return match self.piped.fill(ingress, &mut shared.pipes) {
+                Some(fill) => fill,
+                None => self.held.fill(ingress, &mut shared.buffers),
+            };
+        };
+        let fill = self.held.fill(ingress, &mut shared.buffers);
+        match fill {
+            Fill::Bytes(_) => {
+                verdict.attending = true;
+                verdict.quiet_rounds = 0;
+            }
+            // The receive call took the socket's lock after `forwarded` was stored, so from here
+            // on the verdict sees that nothing is owed, and sends a notice when it passes again.
+            Fill::Empty if verdict.lease.passed() == verdict.forwarded => {
+                verdict.quiet_rounds = verdict.quiet_rounds.saturating_add(1);
+                verdict.attending &= verdict.quiet_rounds < QUIET_ROUNDS;
+            }
+            Fill::Empty | Fill::End | Fill::Failed => {}
+        }
+        fill
+    }
+
+    /// Writes what is under way; `None` when nothing is left of it.
+    fn flush(&mut self, egress: &mut Endpoint, shared: &mut Shared) -> Result<Option<Pump>, Fault> {
+        if self.piped.is_empty() && self.held.is_empty() {
+            return Ok(None);
+        }
+        if !egress.writable {
+            return Ok(Some(Pump::Blocked));
+        }
+        if !self.held.is_empty() && !self.is_in_order(egress)? {
+            return Ok(Some(Pump::Backlogged));
+        }
+        let piped = self.piped.flush(egress, &mut shared.pipes)?;
+        self.spliced += piped;
+        let sent = self.held.flush(egress, &mut shared.buffers)?;
+        self.copied += sent;
+        if let Some(verdict) = &mut self.verdict
+            && sent > 0
+        {
+            verdict.forwarded += sent;
+            verdict.lease.set_forwarded(verdict.forwarded);
+            verdict.in_order &= !self.held.is_empty();
+        }
+        if egress.writable {
+            return Ok(None);
+        }
+        self.seen.blocked = true;
+        Ok(Some(Pump::Blocked))
+    }
+
+    /// Whether everything redirected before the held bytes is in the egress queue. The verdict
+    /// redirects nothing more until they are written, so the answer stays true.
+    fn is_in_order(&mut self, egress: &Endpoint) -> Result<bool, Fault> {
+        let moved = self.moved();
+        let Some(verdict) = &mut self.verdict else {
+            return Ok(true);
+        };
+        if !verdict.in_order {
+            verdict.in_order = egress.queued()? >= moved;
+        }
+        Ok(verdict.in_order)
+    }
+
+    fn pass_fin_on(&mut self, egress: &Endpoint) -> Result<Pump, Fault> {
+        if !egress.failed && !self.is_delivered(egress)? {
+            return Ok(Pump::Backlogged);
+        }
+        self.accepted = Some(egress.queued_exactly()?);
+        egress.shutdown_write();
+        self.stage = Stage::Shut;
+        Ok(Pump::Over)
+    }
+
+    /// Whether every byte moved is in the egress queue.
+    pub(super) fn is_delivered(&self, egress: &Endpoint) -> Result<bool, Fault> {
+        Ok(self.verdict.is_none() || egress.queued()? >= self.moved())
+    }
+
+    fn on_drained(&mut self) {
+        let moved = self.moved();
+        if moved > self.drained_at {
+            self.seen.drains += 1;
+            self.seen.bytes += moved - self.drained_at;
+            self.drained_at = moved;
+        }
+    }
+
+    /// What was seen since the last judgement.
+    pub(super) fn seen(&self) -> &Behaviour {
+        &self.seen
+    }
+
+    /// Begins a new window of observation.
+    pub(super) fn forget(&mut self) {
+        self.seen = Behaviour::default();
+    }
+
+    /// Whether the flow may leave for the sockmap plane now: nothing under way, none there yet.
+    pub(super) fn can_be_promoted(&self) -> bool {
+        self.stage == Stage::Open
+            && self.verdict.is_none()
+            && !self.declined
+            && self.piped.is_empty()
+            && self.held.is_empty()
+    }
+
+    /// From here on the verdict moves the bytes.
+    pub(super) fn hand_over(&mut self, lease: Lease) {
+        let verdict = VerdictSide {
+            lease,
+            forwarded: 0,
+            attending: true,
+            quiet_rounds: 0,
+            in_order: false,
+        };
+        self.verdict = Some(verdict);
+    }
+
+    /// The verdict has passed bytes, or may have.
+    pub(super) fn attend(&mut self) {
+        if let Some(verdict) = &mut self.verdict {
+            verdict.attending = true;
+            verdict.quiet_rounds = 0;
+        }
+    }
+
+    /// Whether read events of the ingress are of use.
+    pub(super) fn wants_read(&self) -> bool {
+        self.stage == Stage::Open
+            && self
+                .verdict
+                .as_ref()
+                .is_none_or(|verdict| verdict.attending)
+    }
+
+    /// Whether write events of the egress are of use.
+    pub(super) fn wants_write(&self) -> bool {
+        self.verdict.is_none() || !self.held.is_empty()
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The slot and its use, when the flow is on the sockmap plane.
+    pub(super) fn slot(&self) -> Option<(u32, u32)> {
+        self.verdict.as_ref().map(|verdict| verdict.lease.id())
+    }
+
+    /// Bytes moved so far, by the kernel and by user space.
+    pub(super) fn moved(&self) -> u64 {
+        self.redirected() + self.spliced + self.copied
+    }
+
+    fn redirected(&self) -> u64 {
+        self.verdict
+            .as_ref()
+            .map_or(0, |verdict| verdict.lease.redirected())
+    }
+
+    /// The direction's ledger.
+    pub(super) fn report(&self, ingress: &Endpoint, egress: &Endpoint) -> DirectionReport {
+        let finished = self.stage == Stage::Shut;
+        DirectionReport {
+            plane: if self.verdict.is_some() {
+                Plane::Sockmap
+            } else {
+                Plane::Splice
+            },
+            received: ingress.received(finished),
+            redirected: self.redirected(),
+            spliced: self.spliced,
+            copied: self.copied,
+            accepted: self.accepted.or_else(|| egress.queued().ok()).unwrap_or(0),
+            flips: self
+                .verdict
+                .as_ref()
+                .map_or(0, |verdict| verdict.lease.flips()),
+            finished,
+        }
+    }
+
+    /// The lease, to be dropped after the sockets are closed.
+    pub(super) fn into_lease(self) -> Option<Lease> {
+        self.verdict.map(|verdict| verdict.lease)
+    }
+}

@@ -1,0 +1,46 @@
+//! Hands a direction over from splice to the verdict, without losing or repeating a byte.
+//!
+//! The order matters, and each step leaves a state that works:
+//!
+//! 1. the ingress said `EAGAIN` and nothing is under way (the caller's condition): the head of the
+//!    receive queue is not half read, which the verdict would redirect from its start;
+//! 2. the slot is filled and the cookie known to the program;
+//! 3. the egress enters its map, then the ingress enters the verdict's;
+//! 4. the caller reads the ingress once more: no kernel runs the verdict over what arrived between
+//!    1 and 3 by itself, but a receive call does.
+
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+
+use super::super::sockmap::{Lease, Program, SockmapError};
+use super::endpoint::Endpoint;
+
+/// Why the kernel did not take a direction.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Declined {
+    /// All slots are in use.
+    #[error("all sockmap slots are in use")]
+    NoSlot,
+    /// A socket was refused, for instance because its peer had already sent a FIN.
+    #[error(transparent)]
+    Refused(#[from] SockmapError),
+    /// The socket has no cookie.
+    #[error(transparent)]
+    Sys(#[from] crate::sys::Error),
+}
+
+/// Steps 2 and 3.
+pub(super) fn hand_over(
+    program: &Arc<Program>,
+    ingress: &Endpoint,
+    egress: &mut Endpoint,
+) -> Result<Lease, Declined> {
+    let (source, target) = (ingress.cookie()?, egress.cookie()?);
+    let lease = program.lease(source, target).ok_or(Declined::NoSlot)?;
+    if !egress.is_target {
+        program.insert_target(target, egress.as_fd())?;
+        egress.is_target = true;
+    }
+    program.insert_source(source, ingress.as_fd())?;
+    Ok(lease)
+}

@@ -1,0 +1,163 @@
+//! The slots of the shared counter array: which are free, and the lease of one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use scistream_common::{DirectionSlot, limits};
+
+use super::program::Program;
+use crate::sys::shared_map::SharedArray;
+
+/// All slots.
+pub(super) struct Slots {
+    array: SharedArray<DirectionSlot>,
+    free: Mutex<FreeList>,
+    /// Bytes redirected by directions that have ended.
+    retired: AtomicU64,
+}
+
+/// Indices below `fresh` were used before; those given back are in `returned`.
+struct FreeList {
+    fresh: u32,
+    returned: Vec<u32>,
+}
+
+impl Slots {
+    pub(super) fn new(array: SharedArray<DirectionSlot>) -> Self {
+        let free = Mutex::new(FreeList {
+            fresh: 0,
+            returned: Vec::new(),
+        });
+        Self {
+            array,
+            free,
+            retired: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a slot and sets it up for a new direction.
+    pub(super) fn take(&self, egress_cookie: u64) -> Option<u32> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = match free.returned.pop() {
+            Some(index) => index,
+            None if free.fresh < limits::MAX_DIRECTIONS => {
+                free.fresh += 1;
+                free.fresh - 1
+            }
+            None => return None,
+        };
+        let slot = self.array.get(index as usize)?;
+        for counter in [
+            &slot.redirected,
+            &slot.passed,
+            &slot.write_base,
+            &slot.latched,
+            &slot.passing,
+            &slot.flips,
+            &slot.forwarded,
+            &slot.pass_all,
+            &slot.send_base,
+        ] {
+            counter.store(0);
+        }
+        slot.egress_cookie.store(egress_cookie);
+        slot.generation
+            .store(slot.generation.load().wrapping_add(1) & u64::from(u32::MAX));
+        Some(index)
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<&DirectionSlot> {
+        self.array.get(index as usize)
+    }
+
+    pub(super) fn give_back(&self, index: u32) {
+        if let Some(slot) = self.array.get(index as usize) {
+            self.retired
+                .fetch_add(slot.redirected.load(), Ordering::Relaxed);
+            slot.redirected.store(0);
+        }
+        self.free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .returned
+            .push(index);
+    }
+
+    pub(super) fn redirected(&self) -> u64 {
+        let used = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fresh as usize;
+        let live: u64 = (0..used)
+            .filter_map(|i| self.array.get(i))
+            .map(|slot| slot.redirected.load())
+            .sum();
+        live + self.retired.load(Ordering::Relaxed)
+    }
+}
+
+/// One direction's slot. Dropping it ends the program's knowledge of the direction, so the sockets
+/// must be closed before: a verdict could still run.
+pub struct Lease {
+    program: Arc<Program>,
+    index: u32,
+    ingress_cookie: u64,
+}
+
+impl Lease {
+    pub(super) fn new(program: Arc<Program>, index: u32, ingress_cookie: u64) -> Self {
+        Self {
+            program,
+            index,
+            ingress_cookie,
+        }
+    }
+
+    /// Index of the slot, and the use of it that this lease is: what a notice carries.
+    pub fn id(&self) -> (u32, u32) {
+        (
+            self.index,
+            self.slot().map_or(0, |slot| slot.generation.load() as u32),
+        )
+    }
+
+    /// Bytes the verdict redirected.
+    pub fn redirected(&self) -> u64 {
+        self.slot().map_or(0, |slot| slot.redirected.load())
+    }
+
+    /// Bytes the verdict passed.
+    pub fn passed(&self) -> u64 {
+        self.slot().map_or(0, |slot| slot.passed.load())
+    }
+
+    /// How often the verdict went from redirecting to passing.
+    pub fn flips(&self) -> u32 {
+        self.slot().map_or(0, |slot| slot.flips.load() as u32)
+    }
+
+    /// Tells the verdict how many passed bytes are in the egress socket's queue.
+    pub fn set_forwarded(&self, bytes: u64) {
+        if let Some(slot) = self.slot() {
+            slot.forwarded.store(bytes);
+        }
+    }
+
+    /// Makes the verdict pass everything from now on.
+    pub fn pass_all(&self) {
+        if let Some(slot) = self.slot() {
+            slot.pass_all.store(1);
+        }
+    }
+
+    fn slot(&self) -> Option<&DirectionSlot> {
+        self.program.slots().get(self.index)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.program.retire(self.index, self.ingress_cookie);
+    }
+}
