@@ -1,1 +1,28 @@
-//! lib
+//! The lab: hosts, links and processes on one machine, for the tests that need a kernel and root,
+//! for `cargo xtask run` and for `cargo xtask bench`.
+//!
+//! ```text
+//!   capability   what this machine lets us do; `require!` is the only way to skip a test
+//!   cleanup      what this process made and must remove, whatever ends it
+//!   command      short commands (`ip`, `tc`, `ethtool`) with errors that say what was run
+//!   netns        one network namespace, removed by its guard
+//!   topology     producer - gateway - consumer: namespaces, links, addresses, routes
+//!   process      a child with its output captured, ended by its guard
+//!   gateway      the real `s2cs forward` as such a child, its log parsed
+//!   iperf        a real iperf3 as traffic
+//!   sys          the only unsafe code
+//! ```
+//!
+//! Everything is removed by `Drop`, hence also after a panic; on SIGINT, SIGTERM and SIGHUP by
+//! [`cleanup`]; and after a SIGKILL by the next process that makes a namespace. Several runs may
+//! go side by side: addresses live in private namespaces whose names carry the owner's identity.
+
+pub mod capability;
+pub mod cleanup;
+pub mod command;
+pub mod gateway;
+pub mod iperf;
+pub mod netns;
+pub mod process;
+pub mod sys;
+pub mod topology;

@@ -1,0 +1,373 @@
+//! The real `s2cs forward` as a child: started, watched through its JSON log, ended.
+//!
+//! What the log says is the contract between the daemon and everything that measures it:
+//! `listening`, `plane chosen`, `plane declined`, `connection closed`, `connection refused`,
+//! `ledger mismatch`, `stats`, `draining`, `stopped`.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::netns::Place;
+use crate::process::Process;
+use crate::sys;
+
+mod record;
+
+pub use record::{ClosedConnection, DirectionRecord, LogLine};
+
+/// How long a gateway may take until it listens: its self-test takes a few hundred milliseconds,
+/// on a machine that others load.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Names the `s2cs` to run instead of the one that cargo built.
+pub const BINARY_VARIABLE: &str = "SCISTREAM_S2CS";
+
+/// What `--plane` is given.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Plane {
+    /// The gateway chooses.
+    Auto,
+    /// Through a buffer in user space.
+    Copy,
+    /// Redirected in the kernel.
+    Sockmap,
+    /// Through a pipe.
+    Splice,
+}
+
+/// What a gateway is started with.
+#[derive(Clone, Debug)]
+pub struct GatewayOptions {
+    binary: PathBuf,
+    plane: Plane,
+    listen: Vec<String>,
+    targets: Vec<String>,
+    extra: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    cpus: Option<Vec<usize>>,
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Process,
+    addresses: Vec<SocketAddr>,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    lines: Vec<LogLine>,
+    read: usize,
+}
+
+impl GatewayOptions {
+    /// `binary forward --plane PLANE`, with listeners and targets to be added.
+    pub fn new(binary: impl Into<PathBuf>, plane: Plane) -> Self {
+        Self {
+            binary: binary.into(),
+            plane,
+            listen: Vec::new(),
+            targets: Vec::new(),
+            extra: Vec::new(),
+            environment: Vec::new(),
+            cpus: None,
+        }
+    }
+
+    /// Adds a listener on a free port of `address`.
+    #[must_use]
+    pub fn listen(self, address: IpAddr) -> Self {
+        self.listen_on(SocketAddr::new(address, 0))
+    }
+
+    /// Adds a listener on this very address.
+    #[must_use]
+    pub fn listen_on(mut self, address: SocketAddr) -> Self {
+        self.listen.push(address.to_string());
+        self
+    }
+
+    /// Adds a target: an address, or `name:port`.
+    #[must_use]
+    pub fn target(mut self, target: impl fmt::Display) -> Self {
+        self.targets.push(target.to_string());
+        self
+    }
+
+    /// Adds arguments as they are.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.extra.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of the gateway's environment.
+    #[must_use]
+    pub fn environment(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Keeps the gateway on these CPUs.
+    #[must_use]
+    pub fn on_cpus(mut self, cpus: &[usize]) -> Self {
+        self.cpus = Some(cpus.to_vec());
+        self
+    }
+
+    /// Starts the gateway at `place` and waits until all its listeners accept.
+    ///
+    /// # Errors
+    /// When it ends instead, with its last lines, or does not listen in time.
+    pub fn start<'a>(&self, place: impl Into<Place<'a>>) -> Result<Gateway> {
+        let gateway = self.launch(place)?;
+        gateway.wait_for_listeners(self.listen.len())
+    }
+
+    /// Starts the gateway without waiting for anything: for those that are to fail.
+    ///
+    /// # Errors
+    /// When the binary cannot be started.
+    pub fn launch<'a>(&self, place: impl Into<Place<'a>>) -> Result<Gateway> {
+        let mut command = place.into().command(&self.binary.to_string_lossy());
+        command.args([
+            "forward",
+            "--plane",
+            self.plane.as_str(),
+            "--log-format",
+            "json",
+        ]);
+        for listen in &self.listen {
+            command.args(["--listen", listen]);
+        }
+        for target in &self.targets {
+            command.args(["--target", target]);
+        }
+        command.args(&self.extra);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(cpus) = &self.cpus {
+            sys::start_on_cpus(&mut command, cpus);
+        }
+        let process = Process::spawn(command)?;
+        Ok(Gateway {
+            process,
+            addresses: Vec::new(),
+            log: Mutex::default(),
+        })
+    }
+}
+
+impl Gateway {
+    /// Where it listens, in the order of the options, with real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where its first listener is.
+    ///
+    /// # Errors
+    /// When it was launched without waiting for listeners.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.addresses
+            .first()
+            .copied()
+            .context("this gateway has no listener")
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The child, to signal it or to read its raw output.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// All log lines so far.
+    pub fn log(&self) -> Vec<LogLine> {
+        self.read_log().lines.clone()
+    }
+
+    /// The connections closed so far, in that order.
+    ///
+    /// # Errors
+    /// When a record lacks what the log's contract promises.
+    pub fn closed(&self) -> Result<Vec<ClosedConnection>> {
+        self.messages("connection closed")
+            .iter()
+            .map(ClosedConnection::from_line)
+            .collect()
+    }
+
+    /// The lines with this message so far.
+    pub fn messages(&self, message: &str) -> Vec<LogLine> {
+        let log = self.read_log();
+        log.lines
+            .iter()
+            .filter(|line| line.message == message)
+            .cloned()
+            .collect()
+    }
+
+    /// Waits until `count` connections are closed and gives them all.
+    ///
+    /// # Errors
+    /// At the deadline or when the gateway has ended before; when a record is incomplete.
+    pub fn wait_closed(&self, count: usize, deadline: Duration) -> Result<Vec<ClosedConnection>> {
+        self.wait_messages("connection closed", count, deadline)?;
+        self.closed()
+    }
+
+    /// Waits until there are `count` lines with this message and gives them all.
+    ///
+    /// # Errors
+    /// At the deadline or when the gateway has ended before; the error has its last lines.
+    pub fn wait_messages(
+        &self,
+        message: &str,
+        count: usize,
+        deadline: Duration,
+    ) -> Result<Vec<LogLine>> {
+        let end = Instant::now() + deadline;
+        let (mut looked_at, mut found) = (0, 0);
+        loop {
+            let log = self.read_log();
+            let fresh = log.lines.iter().skip(looked_at);
+            found += fresh.filter(|line| line.message == message).count();
+            looked_at = log.lines.len();
+            let read = log.read;
+            drop(log);
+            if found >= count {
+                return Ok(self.messages(message));
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if !self.process.output().wait_beyond(read, left) {
+                let tail = self.process.output().tail();
+                bail!(
+                    "the gateway wrote `{message}` {found} times, not {count}; its last lines:\n{tail}"
+                );
+            }
+        }
+    }
+
+    /// The plane it says it runs: `auto`, `copy`, `sockmap` or `splice`.
+    ///
+    /// # Errors
+    /// When the log does not say.
+    pub fn plane(&self) -> Result<String> {
+        let chosen = self.messages("plane chosen");
+        let chosen = chosen.first().context("the gateway's log names no plane")?;
+        Ok(chosen.text("plane")?.to_owned())
+    }
+
+    /// The planes it declined when it started: plane and reason.
+    ///
+    /// # Errors
+    /// When a line lacks either.
+    pub fn declines(&self) -> Result<Vec<(String, String)>> {
+        let pick = |line: &LogLine| {
+            Ok((
+                line.text("plane")?.to_owned(),
+                line.text("reason")?.to_owned(),
+            ))
+        };
+        self.messages("plane declined").iter().map(pick).collect()
+    }
+
+    /// SIGTERM, and waits for the end.
+    ///
+    /// # Errors
+    /// When it has not ended at the deadline.
+    pub fn terminate(&mut self, deadline: Duration) -> Result<ExitStatus> {
+        self.process.terminate(deadline)
+    }
+
+    /// SIGKILL, and reaps.
+    ///
+    /// # Errors
+    /// What wait(2) answers.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        self.process.kill()
+    }
+
+    fn wait_for_listeners(mut self, count: usize) -> Result<Self> {
+        let lines = self.wait_messages("listening", count, START_DEADLINE)?;
+        let address = |line: &LogLine| -> Result<SocketAddr> {
+            let text = line.text("listen")?;
+            text.parse()
+                .with_context(|| format!("`{text}` is no address to listen on"))
+        };
+        self.addresses = lines.iter().map(address).collect::<Result<_>>()?;
+        Ok(self)
+    }
+
+    fn read_log(&self) -> MutexGuard<'_, Log> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lines, read) = self.process.output().lines_from(log.read);
+        log.read = read;
+        // A panic's words, say, are no JSON: they stay in the raw output only.
+        log.lines
+            .extend(lines.iter().filter_map(|line| LogLine::parse(line)));
+        log
+    }
+}
+
+impl Plane {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Copy, Self::Sockmap, Self::Splice];
+
+    /// The name in options and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Copy => "copy",
+            Self::Sockmap => "sockmap",
+            Self::Splice => "splice",
+        }
+    }
+}
+
+impl fmt::Display for Plane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The `s2cs` to run: what `SCISTREAM_S2CS` names, else the one that cargo built in `profile`
+/// (`debug`, `release`) beside this program.
+///
+/// # Errors
+/// When there is none; the error says how to build it.
+pub fn find_s2cs(profile: &str) -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os(BINARY_VARIABLE) {
+        let named = PathBuf::from(named);
+        if named.is_file() {
+            return Ok(named);
+        }
+        bail!(
+            "{BINARY_VARIABLE} names {}, which is no file",
+            named.display()
+        );
+    }
+    let running = std::env::current_exe().context("cannot tell where this program is")?;
+    let found = running
+        .ancestors()
+        .skip(1)
+        .map(Path::to_path_buf)
+        .find_map(|folder| {
+            let candidate = folder.join(profile).join("s2cs");
+            candidate.is_file().then_some(candidate)
+        });
+    found.with_context(|| {
+        format!("there is no {profile} build of s2cs; build it with `cargo xtask build`")
+    })
+}
