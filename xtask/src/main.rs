@@ -1,2 +1,27 @@
-//! main
-fn main() {}
+//! `cargo xtask`: the project's own commands; this file only names them.
+
+mod build;
+mod build_ebpf;
+mod cmd;
+mod setup;
+mod workspace;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// The project's own commands. Each one sets up what it needs.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Install what the other commands need: the BPF toolchain and Debian's programs.
+    Setup(setup::Args),
+    /// Build the eBPF objects into target/bpf/, then `s2cs` in release.
+    Build(build::Args),
+}
+
+fn main() -> Result<()> {
+    match Task::parse() {
+        Task::Setup(args) => setup::main(args),
+        Task::Build(args) => build::main(args),
+    }
+}

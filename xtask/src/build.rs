@@ -1,0 +1,28 @@
+//! `cargo xtask build`: the eBPF objects, then the daemon that embeds them.
+
+use anyhow::Result;
+
+use crate::{build_ebpf, cmd};
+
+/// Arguments of `cargo xtask build`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only the eBPF objects
+    #[arg(long)]
+    ebpf_only: bool,
+}
+
+/// Entry point of `cargo xtask build`.
+pub(crate) fn main(args: Args) -> Result<()> {
+    let Args { ebpf_only } = args;
+    build_ebpf::build()?;
+    if ebpf_only {
+        return Ok(());
+    }
+    daemon()
+}
+
+/// Builds `s2cs` in release around the objects that are in target/bpf/.
+pub(crate) fn daemon() -> Result<()> {
+    cmd::run(cmd::cargo().args(["build", "--release", "--package", "scistream-daemon"]))
+}
