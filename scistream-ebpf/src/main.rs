@@ -1,9 +1,9 @@
-//! The programs: one match each, from typed reason to verdict. A byte stream is passed, never
-//! dropped, so every arm ends in `SK_PASS`.
+//! The programs: one match each, from typed reason to verdict. Bytes are passed, never
+//! dropped: every arm that has any ends in `SK_PASS`.
 #![no_std]
 #![no_main]
 
-use aya_ebpf::bindings::sk_action::SK_PASS;
+use aya_ebpf::bindings::sk_action::{SK_DROP, SK_PASS};
 use aya_ebpf::macros::{sk_msg, sock_ops, stream_verdict};
 use aya_ebpf::programs::{SkBuffContext, SkMsgContext, SockOpsContext};
 use aya_log_ebpf::debug;
@@ -14,7 +14,11 @@ use scistream_ebpf::{local_apps, verdict};
 #[stream_verdict]
 pub fn redirect_to_peer(ctx: SkBuffContext) -> u32 {
     match verdict::redirect(&ctx) {
-        Ok(()) | Err(Pass::Empty | Pass::Gated) => SK_PASS,
+        Ok(()) | Err(Pass::Gated) => SK_PASS,
+        // A FIN without payload: its effect on the socket is done, and there is no byte to lose.
+        // Passed, it would queue behind the socket's own egress backlog, and `sk_psock_backlog`
+        // takes the zero it moves for a broken pipe: EPIPE on a healthy socket.
+        Err(Pass::Empty) => SK_DROP,
         Err(Pass::Unknown) => {
             debug!(&ctx, "passed {} bytes: no slot", ctx.len());
             SK_PASS

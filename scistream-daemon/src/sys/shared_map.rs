@@ -67,9 +67,11 @@ impl<T: Shared> SharedArray<T> {
         if index >= self.len {
             return None;
         }
-        // SAFETY: within the mapping, which is page-aligned and holds `len` values of a type that
-        // accepts every bit pattern.
-        Some(unsafe { self.base.add(index).as_ref() })
+        // SAFETY: within the mapping, which holds `len` values.
+        let value = unsafe { self.base.add(index) };
+        // SAFETY: page-aligned start, a multiple of the type's size, and a type that accepts every
+        // bit pattern; the kernel's stores are single words, which the type reads as such.
+        Some(unsafe { value.as_ref() })
     }
 }
 

@@ -75,6 +75,9 @@ enum Fill {
     Empty,
     End,
     Failed,
+    /// The ingress ended, but bytes that the verdict passed have not surfaced yet: the kernel has
+    /// queued them behind the socket's own egress backlog.
+    Late,
 }
 
 /// User space's half of the sockmap plane.
@@ -168,6 +171,7 @@ impl Flow {
                     ingress.readable = false;
                     self.on_drained();
                 }
+                Fill::Late => return Ok(Pump::Backlogged),
                 Fill::End if ingress.failed => self.stage = Stage::Cut,
                 Fill::End => self.stage = Stage::Ended,
                 Fill::Failed => {
@@ -178,7 +182,7 @@ impl Flow {
         }
     }
 
-    fn fill(&mut self, ingress: &Endpoint, shared: &mut Shared) -> Fill {
+    fn fill(&mut self, ingress: &mut Endpoint, shared: &mut Shared) -> Fill {
         let Some(verdict) = &mut self.verdict else {
             return match self.piped.fill(ingress, &mut shared.pipes) {
                 Some(fill) => fill,
@@ -197,7 +201,11 @@ impl Flow {
                 verdict.quiet_rounds = verdict.quiet_rounds.saturating_add(1);
                 verdict.attending &= verdict.quiet_rounds < QUIET_ROUNDS;
             }
-            Fill::Empty | Fill::End | Fill::Failed => {}
+            Fill::End | Fill::Failed if verdict.lease.passed() != verdict.forwarded => {
+                ingress.failed |= matches!(fill, Fill::Failed);
+                return Fill::Late;
+            }
+            Fill::Empty | Fill::End | Fill::Failed | Fill::Late => {}
         }
         fill
     }

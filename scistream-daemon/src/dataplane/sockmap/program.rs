@@ -187,14 +187,10 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SockmapError> {
 }
 
 fn mapped_fd(map: Map, name: &'static str) -> Result<MapData, SockmapError> {
-    match map {
-        Map::Array(data) => Ok(data),
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "aya's enum of all map types"
-        )]
-        _ => Err(SockmapError::Missing(name)),
-    }
+    let Map::Array(data) = map else {
+        return Err(SockmapError::Missing(name));
+    };
+    Ok(data)
 }
 
 fn ring_fd(map: &Map) -> Result<OwnedFd, SockmapError> {
