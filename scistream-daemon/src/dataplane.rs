@@ -12,6 +12,7 @@
 
 pub mod behaviour;
 pub mod engine;
+pub mod self_test;
 pub mod sockmap;
 
 use std::fmt;

@@ -95,18 +95,31 @@ impl Engine {
     /// Cancelling the future does not end the connection.
     pub async fn relay(&self, pair: StreamPair, limits: RelayLimits) -> Transferred {
         let (reply, ended) = oneshot::channel();
+        self.submit(pair, limits, |transferred| {
+            let _nobody_waits = reply.send(transferred);
+        });
+        // The sender is dropped unanswered only when the worker could not take the sockets.
+        ended
+            .await
+            .unwrap_or_else(|_| Transferred::nothing(Plane::Splice, EndReason::Failed))
+    }
+
+    /// As [`Self::relay`], for callers without a runtime: `ended` is called from a worker's thread,
+    /// or dropped uncalled when the sockets could not be taken over.
+    pub fn submit(
+        &self,
+        pair: StreamPair,
+        limits: RelayLimits,
+        ended: impl FnOnce(Transferred) + Send + 'static,
+    ) {
         let turn = self.0.next.fetch_add(1, Ordering::Relaxed);
         if let Some(worker) = self.0.workers.get(turn % self.0.workers.len()) {
             worker.mailbox().send(Command::Join {
                 pair,
                 limits,
-                reply,
+                ended: Box::new(ended),
             });
         }
-        // The sender is dropped unanswered only when the worker could not take the sockets.
-        ended
-            .await
-            .unwrap_or_else(|_| Transferred::nothing(Plane::Splice, EndReason::Failed))
     }
 
     /// Ends every connection by RST, so that what was cut short cannot be taken for a clean end.

@@ -7,14 +7,13 @@
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
-use tokio::sync::oneshot;
 
 use super::super::behaviour::Judgement;
 use super::super::{EndReason, RelayLimits, StreamPair, Transferred};
 use super::endpoint::Endpoint;
 use super::flow::{Fault, Flow, Pump, Stage};
 use super::handover;
-use super::worker::Shared;
+use super::worker::{Ended, Shared};
 use crate::sys;
 
 /// How long the survivor of a reset may go without taking a byte before it is reset too.
@@ -51,7 +50,7 @@ pub(super) struct Connection {
     ends: [Endpoint; 2],
     flows: [Flow; 2],
     limits: RelayLimits,
-    reply: oneshot::Sender<Transferred>,
+    ended: Ended,
     reset: Option<Reset>,
     pause: Duration,
     deadline: Option<Instant>,
@@ -68,7 +67,7 @@ impl Connection {
         token: u64,
         pair: StreamPair,
         limits: RelayLimits,
-        reply: oneshot::Sender<Transferred>,
+        ended: Ended,
         shared: &Shared,
     ) -> Result<Self, sys::Error> {
         let ends = [
@@ -84,7 +83,7 @@ impl Connection {
             ends,
             flows: [Flow::new(), Flow::new()],
             limits,
-            reply,
+            ended,
             reset: None,
             pause: FIRST_LOOK,
             deadline: None,
@@ -310,7 +309,7 @@ impl Connection {
             .into_iter()
             .filter_map(Flow::into_lease)
             .for_each(drop);
-        let _nobody_waits = self.reply.send(Transferred {
+        (self.ended)(Transferred {
             to_upstream,
             to_downstream,
             end: reason,

@@ -11,7 +11,6 @@ use std::time::Instant;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use scistream_common::Notice;
-use tokio::sync::oneshot;
 
 use super::super::behaviour::Rule;
 use super::super::sockmap::Program;
@@ -26,6 +25,9 @@ const MAILBOX: u64 = u64::MAX;
 /// Events taken at once.
 const EVENTS: usize = 256;
 
+/// Called once, with the report of a connection.
+pub(super) type Ended = Box<dyn FnOnce(Transferred) + Send>;
+
 /// What others ask of a worker.
 pub(super) enum Command {
     /// Own this connection from now on.
@@ -35,7 +37,7 @@ pub(super) enum Command {
         /// Its limits.
         limits: RelayLimits,
         /// Where the report goes.
-        reply: oneshot::Sender<Transferred>,
+        ended: Ended,
     },
     /// The verdict passed bytes of a slot, perhaps one of this worker's.
     Passed(Notice),
@@ -281,8 +283,8 @@ impl Worker {
             Command::Join {
                 pair,
                 limits,
-                reply,
-            } => self.join(pair, limits, reply),
+                ended,
+            } => self.join(pair, limits, ended),
             Command::Passed(notice) => self.on_passed(notice),
             Command::NoticesLost => {
                 let tokens: Vec<u64> = self.connections.keys().copied().collect();
@@ -297,10 +299,10 @@ impl Worker {
         false
     }
 
-    fn join(&mut self, pair: StreamPair, limits: RelayLimits, reply: oneshot::Sender<Transferred>) {
+    fn join(&mut self, pair: StreamPair, limits: RelayLimits, ended: Ended) {
         let token = self.next_token;
         self.next_token += 2;
-        match Connection::new(token, pair, limits, reply, &self.shared) {
+        match Connection::new(token, pair, limits, ended, &self.shared) {
             Ok(connection) => {
                 self.connections.insert(token, connection);
                 self.schedule(token);
