@@ -18,6 +18,20 @@ pub struct LocalEnds {
 
 const _: () = assert!(size_of::<LocalEnds>() == 36);
 
+impl LocalEnds {
+    /// The key as the map holds it.
+    pub fn to_bytes(self) -> [u8; 36] {
+        let mut bytes = [0; 36];
+        let (local, rest) = bytes.split_at_mut(16);
+        let (remote, ports) = rest.split_at_mut(16);
+        local.copy_from_slice(&self.local);
+        remote.copy_from_slice(&self.remote);
+        ports[..2].copy_from_slice(&self.local_port.to_ne_bytes());
+        ports[2..].copy_from_slice(&self.remote_port.to_ne_bytes());
+        bytes
+    }
+}
+
 /// A local application's socket, written by the socket-operations program.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,10 +46,20 @@ pub struct LocalSocket {
 
 const _: () = assert!(size_of::<LocalSocket>() == 16);
 
-/// Whether a message of `len` bytes may jump the same-host hop.
-///
-/// It may when everything the application sent by the ordinary way (`hop_bytes`) has been written
-/// to the egress socket by the daemon (`forwarded`), and the egress has room for it.
+impl LocalSocket {
+    /// The value as the map holds it.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = bytes;
+        Self {
+            cookie: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            send_base: u32::from_ne_bytes([i, j, k, l]),
+            reserved: 0,
+        }
+    }
+}
+
+/// Whether a message may jump the same-host hop: everything the application sent by the ordinary
+/// way, from `send_base` to `write_seq`, has been written to the egress socket by the daemon.
 pub fn hop_is_empty(write_seq: u32, send_base: u32, forwarded: u64) -> bool {
     write_seq.wrapping_sub(send_base) == forwarded as u32
 }
@@ -43,6 +67,31 @@ pub fn hop_is_empty(write_seq: u32, send_base: u32, forwarded: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn layouts_are_those_of_the_structs() {
+        let ends = LocalEnds {
+            local: [1; 16],
+            remote: [2; 16],
+            local_port: 0x0304,
+            remote_port: 0x0506,
+        };
+        let bytes = ends.to_bytes();
+        assert_eq!(bytes[15..17], [1, 2]);
+        assert_eq!(bytes[32..34], 0x0304_u16.to_ne_bytes());
+        assert_eq!(bytes[34..], 0x0506_u16.to_ne_bytes());
+        let mut value = [0; 16];
+        value[..8].copy_from_slice(&7_u64.to_ne_bytes());
+        value[8..12].copy_from_slice(&9_u32.to_ne_bytes());
+        assert_eq!(
+            LocalSocket::from_bytes(value),
+            LocalSocket {
+                cookie: 7,
+                send_base: 9,
+                reserved: 0
+            }
+        );
+    }
 
     #[test]
     fn bytes_under_way_keep_the_order() {

@@ -9,6 +9,8 @@ pub const REDIRECT_TO_PEER: &str = "redirect_to_peer";
 pub const REDIRECT_MESSAGE: &str = "redirect_message";
 /// Socket-operations program that finds local applications' sockets.
 pub const TRACK_LOCAL_APPS: &str = "track_local_apps";
+/// Classifier that resolves an egress cookie to the socket's address; run by the daemon.
+pub const RESOLVE_EGRESS: &str = "resolve_egress";
 
 /// Ingress sockets, by socket cookie; the verdict program is attached here.
 pub const SOURCES: &str = "SOURCES";
@@ -33,8 +35,8 @@ pub const WATCHED: &str = "WATCHED";
 pub mod offset {
     /// `tcp_sock.write_seq`, u32.
     pub const WRITE_SEQ: &str = "WRITE_SEQ_OFFSET";
-    /// `tcp_sock.snd_una`, u32.
-    pub const SND_UNA: &str = "SND_UNA_OFFSET";
+    /// `sock_common.skc_cookie`, u64.
+    pub const COOKIE: &str = "COOKIE_OFFSET";
     /// `sock_common.skc_state`, u8.
     pub const STATE: &str = "STATE_OFFSET";
     /// `sock.sk_sndbuf`, i32.

@@ -20,7 +20,10 @@ pub struct DirectionSlot {
     pub passing: SharedWord,
     /// Program: how often it went from redirecting to passing.
     pub flips: SharedWord,
-    reserved_program: [u64; 2],
+    /// Program, same-host hop only: the egress socket's kernel address, for reading only. It dangles
+    /// once the socket is gone, and reads of it then tell nonsense, which costs a detour and no more.
+    pub egress_address: SharedWord,
+    reserved_program: u64,
     /// Daemon: bytes it has written to the egress socket itself.
     ///
     /// For the verdict: of `passed`. For the same-host hop: all that came by the ordinary way.

@@ -4,13 +4,15 @@
 //! Only egress redirection is used: it is bounded by the egress send buffer and synchronous, so
 //! what was redirected is in the queue when sendmsg(2) returns.
 
+use core::ptr::read_volatile;
+
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::sk_action::SK_PASS;
 use aya_ebpf::bindings::{
     BPF_NOEXIST, BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB,
 };
 use aya_ebpf::helpers::bpf_get_socket_cookie;
-use aya_ebpf::programs::{SkMsgContext, SockOpsContext};
+use aya_ebpf::programs::{SkMsgContext, SockOpsContext, TcContext};
 use scistream_common::{LocalEnds, LocalSocket, decide, hop_is_empty};
 
 use crate::maps::{FLOWS, LOCAL_APPS, LOCAL_ENDS, SLOTS, TARGETS, WATCHED};
@@ -52,9 +54,21 @@ fn snd_nxt(ctx: &SockOpsContext) -> u32 {
 /// Both ends, or `None` when they are not on one host.
 #[inline(always)]
 fn ends(ctx: &SockOpsContext) -> Option<LocalEnds> {
+    let ops = ctx.ops.cast_const();
+    // All are read before the families part: the verifier refuses a context pointer that was
+    // computed, which is what the compiler makes of one load in two branches.
+    // SAFETY: fields of the valid context.
+    let (local4, remote4, local6, remote6) = unsafe {
+        (
+            read_volatile(&raw const (*ops).local_ip4),
+            read_volatile(&raw const (*ops).remote_ip4),
+            words(&raw const (*ops).local_ip6),
+            words(&raw const (*ops).remote_ip6),
+        )
+    };
     let (local, remote) = match ctx.family() {
-        AF_INET => (mapped(ctx.local_ip4()), mapped(ctx.remote_ip4())),
-        AF_INET6 => (ctx.local_ip6(), ctx.remote_ip6()),
+        AF_INET => (mapped(local4), mapped(remote4)),
+        AF_INET6 => (local6, remote6),
         _ => return None,
     };
     let same = local[0] == remote[0] && local[1] == remote[1] && local[2] == remote[2];
@@ -68,6 +82,22 @@ fn ends(ctx: &SockOpsContext) -> Option<LocalEnds> {
         local_port: ctx.local_port() as u16,
         remote_port: u32::from_be(ctx.remote_port()) as u16,
     })
+}
+
+/// # Safety
+/// `address` is that of a field of a valid context.
+#[inline(always)]
+unsafe fn words(address: *const [u32; 4]) -> [u32; 4] {
+    let first = address.cast::<u32>();
+    // SAFETY: the caller's; the context allows loads of single words only.
+    unsafe {
+        [
+            read_volatile(first),
+            read_volatile(first.add(1)),
+            read_volatile(first.add(2)),
+            read_volatile(first.add(3)),
+        ]
+    }
 }
 
 #[inline(always)]
@@ -95,19 +125,17 @@ pub fn redirect(ctx: &SkMsgContext) -> Result<(), verdict::Pass> {
     if sk.is_null() {
         return Err(Pass::Unknown);
     }
-    // SAFETY: `sk` is the sending socket, held by the caller of sendmsg(2).
-    let cookie = unsafe { bpf_get_socket_cookie(sk.cast()) };
+    let (cookie, write_seq) = egress::sender(sk).ok_or(Pass::Unknown)?;
     // SAFETY: plain integers.
     let index = *unsafe { FLOWS.get(cookie) }.ok_or(Pass::Unknown)?;
     let slot = SLOTS.get(index).ok_or(Pass::Unknown)?;
     let target = slot.egress_cookie.load();
     let base = slot.send_base.load() as u32;
     let forwarded = slot.forwarded.load();
-    let own = egress::read_referenced(sk).ok_or(Pass::Unknown)?;
-    if !hop_is_empty(own.write_seq, base, forwarded) {
+    if !hop_is_empty(write_seq, base, forwarded) {
         return Err(Pass::Gated);
     }
-    let egress = egress::read(target).ok_or(Pass::NoTarget)?;
+    let egress = egress::read_at(slot.egress_address.load()).ok_or(Pass::NoTarget)?;
     let flow = verdict::synchronous_flow(egress.write_seq);
     if decide(&flow, &egress, len).is_err() {
         return Err(Pass::Gated);
@@ -119,4 +147,17 @@ pub fn redirect(ctx: &SkMsgContext) -> Result<(), verdict::Pass> {
     slot.redirected
         .store(slot.redirected.load().wrapping_add(u64::from(len)));
     Ok(())
+}
+
+/// Where the daemon puts its question in the classifier's input: behind an Ethernet header.
+const COOKIE_AT: usize = 16;
+const SLOT_AT: usize = 24;
+
+/// Resolves an egress cookie to the socket's address and notes it in the slot.
+#[inline(always)]
+pub fn resolve(ctx: &TcContext) -> Option<()> {
+    let cookie = ctx.load::<u64>(COOKIE_AT).ok()?;
+    let slot = SLOTS.get(ctx.load::<u32>(SLOT_AT).ok()?)?;
+    slot.egress_address.store(egress::address(cookie)?);
+    Some(())
 }

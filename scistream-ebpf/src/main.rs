@@ -4,8 +4,8 @@
 #![no_main]
 
 use aya_ebpf::bindings::sk_action::{SK_DROP, SK_PASS};
-use aya_ebpf::macros::{sk_msg, sock_ops, stream_verdict};
-use aya_ebpf::programs::{SkBuffContext, SkMsgContext, SockOpsContext};
+use aya_ebpf::macros::{classifier, sk_msg, sock_ops, stream_verdict};
+use aya_ebpf::programs::{SkBuffContext, SkMsgContext, SockOpsContext, TcContext};
 use aya_log_ebpf::debug;
 use scistream_ebpf::verdict::Pass;
 use scistream_ebpf::{local_apps, verdict};
@@ -43,6 +43,15 @@ pub fn redirect_message(ctx: SkMsgContext) -> u32 {
 pub fn track_local_apps(ctx: SockOpsContext) -> u32 {
     match local_apps::track(&ctx) {
         Some(()) | None => 1,
+    }
+}
+
+/// Answers the daemon, which runs it by `BPF_PROG_TEST_RUN`; it is attached nowhere.
+#[classifier]
+pub fn resolve_egress(ctx: TcContext) -> i32 {
+    match local_apps::resolve(&ctx) {
+        Some(()) => 1,
+        None => 0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The maps: one set for all connections.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, RingBuf, SockHash};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf, SockHash};
 use scistream_common::limits::{MAX_DIRECTIONS, NOTICE_RING_BYTES};
 use scistream_common::{DirectionSlot, LocalEnds, LocalSocket, SharedWord};
 
@@ -38,10 +38,10 @@ pub static LOST: Array<SharedWord> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 pub static LOCAL_APPS: SockHash<u64> = SockHash::with_max_entries(MAX_DIRECTIONS, 0);
 
-/// Cookie of a local application's socket by its ends.
+/// A local application's socket by its ends. The daemon reads an entry when it accepts or dials the
+/// other end, so the least recently used ones are of no use any more.
 #[map]
-pub static LOCAL_ENDS: HashMap<LocalEnds, LocalSocket> =
-    HashMap::with_max_entries(MAX_DIRECTIONS, NO_PREALLOC);
+pub static LOCAL_ENDS: LruHashMap<LocalEnds, LocalSocket> = LruHashMap::with_max_entries(16_384, 0);
 
 /// Ports whose same-host connections are tracked.
 #[map]

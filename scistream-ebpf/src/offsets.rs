@@ -40,3 +40,9 @@ offset!(
 offset!(
     /// `skb_shared_info.nr_frags`.
     NR_FRAGS_OFFSET, nr_frags);
+
+offset!(
+    /// `sock_common.skc_cookie`.
+    COOKIE_OFFSET,
+    cookie
+);

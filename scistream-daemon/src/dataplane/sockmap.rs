@@ -10,6 +10,7 @@
 //! frees it. Sockets are never removed from the maps: entries vanish when the sockets close (see
 //! `LIFECYCLE.md`).
 
+mod local_apps;
 mod program;
 mod slots;
 

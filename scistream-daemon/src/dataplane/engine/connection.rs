@@ -70,10 +70,18 @@ impl Connection {
         ended: Ended,
         shared: &Shared,
     ) -> Result<Self, sys::Error> {
-        let ends = [
+        let mut ends = [
             Endpoint::new(pair.downstream)?,
             Endpoint::new(pair.upstream)?,
         ];
+        let mut flows = [Flow::new(), Flow::new()];
+        if let Some(program) = shared
+            .program
+            .as_ref()
+            .filter(|program| program.has_local_apps())
+        {
+            handover::join_local_apps(program, &mut ends, &mut flows);
+        }
         for (side, end) in ends.iter().enumerate() {
             end.register(&shared.epoll, token | side as u64)
                 .map_err(|errno| sys::Error::new("epoll_ctl(ADD)", errno))?;
@@ -81,7 +89,7 @@ impl Connection {
         Ok(Self {
             token,
             ends,
-            flows: [Flow::new(), Flow::new()],
+            flows,
             limits,
             ended,
             reset: None,
@@ -307,7 +315,7 @@ impl Connection {
         drop(self.ends);
         self.flows
             .into_iter()
-            .filter_map(Flow::into_lease)
+            .flat_map(Flow::into_leases)
             .for_each(drop);
         (self.ended)(Transferred {
             to_upstream,

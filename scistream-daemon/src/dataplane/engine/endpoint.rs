@@ -1,6 +1,6 @@
 //! One socket of a connection: its readiness as epoll told it, and what its send queue took.
 
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -116,6 +116,14 @@ impl Endpoint {
     /// Makes closing this socket a reset.
     pub(super) fn reset_on_close(&self) {
         let _closed_already = sockopt::set_linger_zero(&self.stream);
+    }
+
+    /// Our address and the peer's.
+    pub(super) fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        Some((
+            self.stream.local_addr().ok()?,
+            self.stream.peer_addr().ok()?,
+        ))
     }
 
     pub(super) fn cookie(&self) -> Result<u64, Error> {

@@ -96,6 +96,8 @@ struct VerdictSide {
 pub(super) struct Flow {
     stage: Stage,
     verdict: Option<VerdictSide>,
+    /// The slot of a local application, whose messages may jump the hop to the ingress.
+    hop: Option<Lease>,
     piped: Piped,
     held: Held,
     spliced: u64,
@@ -114,6 +116,7 @@ impl Flow {
         Self {
             stage: Stage::Open,
             verdict: None,
+            hop: None,
             piped: Piped::default(),
             held: Held::default(),
             spliced: 0,
@@ -232,6 +235,9 @@ impl Flow {
             verdict.lease.set_forwarded(verdict.forwarded);
             verdict.in_order &= !self.held.is_empty();
         }
+        if let Some(hop) = &self.hop {
+            hop.set_forwarded(self.spliced + self.copied);
+        }
         if egress.writable {
             return Ok(None);
         }
@@ -290,6 +296,7 @@ impl Flow {
     pub(super) fn can_be_promoted(&self) -> bool {
         self.stage == Stage::Open
             && self.verdict.is_none()
+            && self.hop.is_none()
             && !self.declined
             && self.piped.is_empty()
             && self.held.is_empty()
@@ -305,6 +312,11 @@ impl Flow {
             in_order: false,
         };
         self.verdict = Some(verdict);
+    }
+
+    /// The ingress comes from an application on this host, whose messages may jump the hop.
+    pub(super) fn set_hop(&mut self, lease: Lease) {
+        self.hop = Some(lease);
     }
 
     /// The verdict has passed bytes, or may have.
@@ -344,21 +356,29 @@ impl Flow {
     }
 
     fn redirected(&self) -> u64 {
-        self.verdict
+        let leases = self
+            .verdict
             .as_ref()
-            .map_or(0, |verdict| verdict.lease.redirected())
+            .map(|verdict| &verdict.lease)
+            .into_iter();
+        leases.chain(&self.hop).map(Lease::redirected).sum()
+    }
+
+    /// What jumped the hop never reached the ingress socket, and was received all the same.
+    fn received(&self, ingress: &Endpoint, finished: bool) -> u64 {
+        ingress.received(finished) + self.hop.as_ref().map_or(0, Lease::redirected)
     }
 
     /// The direction's ledger.
     pub(super) fn report(&self, ingress: &Endpoint, egress: &Endpoint) -> DirectionReport {
         let finished = self.stage == Stage::Shut;
         DirectionReport {
-            plane: if self.verdict.is_some() {
+            plane: if self.redirected() > 0 || self.verdict.is_some() {
                 Plane::Sockmap
             } else {
                 Plane::Splice
             },
-            received: ingress.received(finished),
+            received: self.received(ingress, finished),
             redirected: self.redirected(),
             spliced: self.spliced,
             copied: self.copied,
@@ -371,8 +391,11 @@ impl Flow {
         }
     }
 
-    /// The lease, to be dropped after the sockets are closed.
-    pub(super) fn into_lease(self) -> Option<Lease> {
-        self.verdict.map(|verdict| verdict.lease)
+    /// The leases, to be dropped after the sockets are closed.
+    pub(super) fn into_leases(self) -> impl Iterator<Item = Lease> {
+        self.verdict
+            .map(|verdict| verdict.lease)
+            .into_iter()
+            .chain(self.hop)
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::super::sockmap::{Lease, Program, SockmapError};
 use super::endpoint::Endpoint;
+use super::flow::Flow;
 
 /// Why the kernel did not take a direction.
 #[derive(Debug, thiserror::Error)]
@@ -43,4 +44,30 @@ pub(super) fn hand_over(
     }
     program.insert_source(source, ingress.as_fd())?;
     Ok(lease)
+}
+
+/// Where the other end of a socket is an application on this host, lets its messages jump the hop.
+/// The order holds by itself: the program redirects only while everything that came by the
+/// ordinary way has been written to the egress.
+pub(super) fn join_local_apps(
+    program: &Arc<Program>,
+    ends: &mut [Endpoint; 2],
+    flows: &mut [Flow; 2],
+) {
+    for (side, flow) in flows.iter_mut().enumerate() {
+        let Some((ours, peer)) = ends[side].addresses() else {
+            continue;
+        };
+        let egress = &mut ends[1 - side];
+        let Ok(target) = egress.cookie() else {
+            continue;
+        };
+        if !egress.is_target && program.insert_target(target, egress.as_fd()).is_err() {
+            continue;
+        }
+        egress.is_target = true;
+        if let Some(lease) = program.lease_local(ours, peer, target) {
+            flow.set_hop(lease);
+        }
+    }
 }

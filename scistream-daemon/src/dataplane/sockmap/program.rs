@@ -1,13 +1,16 @@
 //! Loads the eBPF object and holds its maps. The only file that names aya.
 
+use std::fs::File;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aya::maps::{HashMap, Map, MapData, MapError, RingBuf, SockHash};
 use aya::programs::{ProgramError, SkSkb};
 use aya::{Ebpf, EbpfLoader};
 use scistream_common::{DirectionSlot, Notice, SharedWord, limits, names};
 
+use super::local_apps::LocalApps;
 use super::slots::{Lease, Slots};
 use crate::btf::{Btf, BtfError};
 use crate::sys;
@@ -34,6 +37,9 @@ pub enum SockmapError {
     /// The object lacks what the daemon looks for.
     #[error("the eBPF object has no {0}; daemon and object are of different builds")]
     Missing(&'static str),
+    /// An egress socket is not in its map.
+    #[error("the egress socket left its map")]
+    Unresolved,
     /// Shared memory could not be mapped.
     #[error(transparent)]
     Sys(#[from] sys::Error),
@@ -42,12 +48,15 @@ pub enum SockmapError {
 /// The loaded programs and their maps; closing it unloads them once the last socket is gone.
 pub struct Program {
     /// Keeps the programs attached.
-    _ebpf: Mutex<Ebpf>,
+    ebpf: Mutex<Ebpf>,
+    local_apps: OnceLock<Mutex<LocalApps>>,
     maps: Mutex<SocketMaps>,
     notices: Mutex<RingBuf<MapData>>,
     notices_fd: OwnedFd,
     lost: SharedArray<SharedWord>,
     slots: Slots,
+    /// Programs that are loaded later refer to these maps by descriptor.
+    _mapped: [MapData; 2],
 }
 
 struct SocketMaps {
@@ -90,7 +99,9 @@ impl Program {
                 slots.fd(),
                 limits::MAX_DIRECTIONS as usize,
             )?),
-            _ebpf: Mutex::new(ebpf),
+            _mapped: [slots, lost],
+            ebpf: Mutex::new(ebpf),
+            local_apps: OnceLock::new(),
         }))
     }
 
@@ -100,6 +111,51 @@ impl Program {
         let index = self.slots.take(egress_cookie)?;
         let lease = Lease::new(Arc::clone(self), index, ingress_cookie);
         self.maps().flows.insert(ingress_cookie, index, 0).ok()?;
+        Some(lease)
+    }
+
+    /// Tracks the applications in `cgroup` from now on, on connections that touch one of `ports`.
+    ///
+    /// # Errors
+    /// Each variant of [`SockmapError`] says what was refused.
+    pub fn track_local_apps(&self, cgroup: &File, ports: &[u16]) -> Result<(), SockmapError> {
+        let mut ebpf = self.ebpf.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut local_apps = LocalApps::attach(&mut ebpf, cgroup)?;
+        for port in ports {
+            local_apps.watch(*port)?;
+        }
+        // Called once, at start; a second call would find the maps taken, above.
+        let _first = self.local_apps.set(Mutex::new(local_apps));
+        Ok(())
+    }
+
+    /// Whether applications on this host are tracked.
+    pub fn has_local_apps(&self) -> bool {
+        self.local_apps.get().is_some()
+    }
+
+    /// Takes a slot for the direction out of the local application at the other end of `ours` to
+    /// `peer`; `None` when there is none, or no slot. The egress is in its map already.
+    pub fn lease_local(
+        self: &Arc<Self>,
+        ours: SocketAddr,
+        peer: SocketAddr,
+        egress_cookie: u64,
+    ) -> Option<Lease> {
+        let local_apps = self
+            .local_apps
+            .get()?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let socket = local_apps.find(ours, peer)?;
+        let lease = self.slots.take(egress_cookie).map(|index| {
+            self.slots.set_send_base(index, socket.send_base);
+            Lease::new(Arc::clone(self), index, socket.cookie)
+        })?;
+        let index = lease.id().0;
+        let mut ebpf = self.ebpf.lock().unwrap_or_else(PoisonError::into_inner);
+        LocalApps::resolve(&mut ebpf, egress_cookie, index).ok()?;
+        self.maps().flows.insert(socket.cookie, index, 0).ok()?;
         Some(lease)
     }
 
@@ -182,7 +238,7 @@ fn attach_verdict(ebpf: &mut Ebpf, sources: &SockHash<MapData, u64>) -> Result<(
     Ok(())
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SockmapError> {
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SockmapError> {
     ebpf.take_map(name).ok_or(SockmapError::Missing(name))
 }
 
@@ -211,7 +267,7 @@ fn kernel_offsets(btf: &Btf) -> Result<[(&'static str, u32); 8], BtfError> {
         offset::SKB_HEAD,
         offset::SKB_END,
         offset::NR_FRAGS,
-        offset::SND_UNA,
+        offset::COOKIE,
     ];
     let found = btf.offsets([
         ("tcp_sock", "write_seq"),
@@ -221,7 +277,7 @@ fn kernel_offsets(btf: &Btf) -> Result<[(&'static str, u32); 8], BtfError> {
         ("sk_buff", "head"),
         ("sk_buff", "end"),
         ("skb_shared_info", "nr_frags"),
-        ("tcp_sock", "snd_una"),
+        ("sock_common", "skc_cookie"),
     ])?;
     Ok(std::array::from_fn(|index| (globals[index], found[index])))
 }

@@ -1,7 +1,9 @@
 //! The slots of the shared counter array: which are free, and the lease of one.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use scistream_common::{DirectionSlot, limits};
 
@@ -16,17 +18,35 @@ pub(super) struct Slots {
     retired: AtomicU64,
 }
 
-/// Indices below `fresh` were used before; those given back are in `returned`.
+/// A message program may hold a slot for as long as it runs after its direction has ended; for this
+/// long a slot is not used again.
+const QUARANTINE: Duration = Duration::from_secs(1);
+
+/// Indices from `fresh` on were never used; those given back wait in `returned`, oldest first.
 struct FreeList {
     fresh: u32,
-    returned: Vec<u32>,
+    returned: VecDeque<(Instant, u32)>,
+}
+
+impl FreeList {
+    fn take(&mut self) -> Option<u32> {
+        if let Some((since, index)) = self.returned.front().copied()
+            && since.elapsed() >= QUARANTINE
+        {
+            self.returned.pop_front();
+            return Some(index);
+        }
+        let index = (self.fresh < limits::MAX_DIRECTIONS).then_some(self.fresh)?;
+        self.fresh += 1;
+        Some(index)
+    }
 }
 
 impl Slots {
     pub(super) fn new(array: SharedArray<DirectionSlot>) -> Self {
         let free = Mutex::new(FreeList {
             fresh: 0,
-            returned: Vec::new(),
+            returned: VecDeque::new(),
         });
         Self {
             array,
@@ -37,15 +57,11 @@ impl Slots {
 
     /// Takes a slot and sets it up for a new direction.
     pub(super) fn take(&self, egress_cookie: u64) -> Option<u32> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = match free.returned.pop() {
-            Some(index) => index,
-            None if free.fresh < limits::MAX_DIRECTIONS => {
-                free.fresh += 1;
-                free.fresh - 1
-            }
-            None => return None,
-        };
+        let index = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
         let slot = self.array.get(index as usize)?;
         for counter in [
             &slot.redirected,
@@ -70,6 +86,12 @@ impl Slots {
         self.array.get(index as usize)
     }
 
+    pub(super) fn set_send_base(&self, index: u32, sequence: u32) {
+        if let Some(slot) = self.get(index) {
+            slot.send_base.store(u64::from(sequence));
+        }
+    }
+
     pub(super) fn give_back(&self, index: u32) {
         if let Some(slot) = self.array.get(index as usize) {
             self.retired
@@ -80,7 +102,7 @@ impl Slots {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .returned
-            .push(index);
+            .push_back((Instant::now(), index));
     }
 
     pub(super) fn redirected(&self) -> u64 {
