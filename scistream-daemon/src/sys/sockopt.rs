@@ -82,6 +82,15 @@ pub fn set_receive_low_water(fd: impl AsFd, bytes: i32) -> Result<(), Error> {
     Ok(())
 }
 
+/// Has urgent data read in line with the other bytes (`SO_OOBINLINE`), so that none is skipped.
+///
+/// # Errors
+/// When `fd` is not a socket.
+pub fn set_oob_inline(fd: impl AsFd) -> Result<(), Error> {
+    sockopt::set_socket_oobinline(fd, true)
+        .map_err(|errno| Error::new("setsockopt(SO_OOBINLINE)", errno))
+}
+
 /// Takes and clears the socket's pending error (`SO_ERROR`).
 ///
 /// # Errors

@@ -40,7 +40,8 @@ pub(super) enum Next {
 /// A side has failed; the other one gets what is left, then a reset.
 struct Reset {
     by: usize,
-    left: u64,
+    /// What the survivor had acknowledged at the last look.
+    acknowledged: u64,
     give_up_at: Instant,
 }
 
@@ -171,7 +172,7 @@ impl Connection {
             let give_up_at = now + RESET_GRACE;
             self.reset = Some(Reset {
                 by,
-                left: u64::MAX,
+                acknowledged: 0,
                 give_up_at,
             });
             // What it sent before it failed is still to be read.
@@ -185,7 +186,7 @@ impl Connection {
     fn settle_reset(&mut self, now: Instant, backlog: &mut bool) -> Option<EndReason> {
         let Reset {
             by,
-            left,
+            acknowledged,
             give_up_at,
         } = self.reset.as_mut()?;
         let reason = match *by {
@@ -196,13 +197,14 @@ impl Connection {
         let flow = &self.flows[*by];
         let all_read = matches!(flow.stage(), Stage::Cut | Stage::Shut);
         let under_way = flow.is_delivered(survivor).ok() == Some(false);
-        let now_left = survivor.unacknowledged();
-        if survivor.failed || (all_read && !under_way && now_left == 0) || now >= *give_up_at {
+        let left = survivor.unacknowledged();
+        if survivor.failed || (all_read && !under_way && left == 0) || now >= *give_up_at {
             survivor.reset_on_close();
             return Some(reason);
         }
-        if now_left != *left {
-            *left = now_left;
+        let so_far = survivor.acknowledged();
+        if so_far != *acknowledged {
+            *acknowledged = so_far;
             *give_up_at = now + RESET_GRACE;
         }
         *backlog = true;

@@ -8,6 +8,11 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use crate::sys::tcp_info::TcpInfo;
 use crate::sys::{Error, sockopt};
 
+/// What is asked for always: the peer's end, and urgent data.
+fn quiet_interest() -> EventFlags {
+    EventFlags::RDHUP | EventFlags::PRI | EventFlags::ET
+}
+
 /// A socket, edge-triggered: a readiness flag stays set until a call has said `EAGAIN`.
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -16,6 +21,8 @@ pub(super) struct Endpoint {
     pub(super) writable: bool,
     /// The peer reset, or the kernel gave the connection up. A later `read() == 0` is no FIN then.
     pub(super) failed: bool,
+    /// Urgent data came: splice(2) stops before it for ever, so this socket is read by recv(2).
+    pub(super) urgent: bool,
     /// The socket is in the map of egress sockets.
     pub(super) is_target: bool,
     /// What [`Self::queued`] would have said at the start.
@@ -32,9 +39,10 @@ impl Endpoint {
             readable: true,
             writable: true,
             failed: false,
+            urgent: false,
             is_target: false,
             base,
-            interest: EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
+            interest: EventFlags::IN | EventFlags::OUT | quiet_interest(),
         })
     }
 
@@ -56,7 +64,7 @@ impl Endpoint {
         read: bool,
         write: bool,
     ) -> rustix::io::Result<()> {
-        let mut wanted = EventFlags::RDHUP | EventFlags::ET;
+        let mut wanted = quiet_interest();
         wanted.set(EventFlags::IN, read);
         wanted.set(EventFlags::OUT, write);
         if wanted == self.interest {
@@ -72,6 +80,12 @@ impl Endpoint {
         self.readable |= flags.intersects(EventFlags::IN | ended);
         self.writable |= flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR);
         self.failed |= flags.contains(EventFlags::ERR);
+        if flags.contains(EventFlags::PRI) && !self.urgent {
+            // In line with the other bytes, it is passed on as one of them instead of skipped.
+            let _refused = sockopt::set_oob_inline(&self.stream);
+            self.urgent = true;
+            self.readable = true;
+        }
     }
 
     /// Bytes that the send queue has taken since the start, acknowledged or not.
@@ -99,6 +113,11 @@ impl Endpoint {
     /// Bytes in the send queue that the peer has not acknowledged.
     pub(super) fn unacknowledged(&self) -> u64 {
         sockopt::send_queue(&self.stream).unwrap_or(0)
+    }
+
+    /// Bytes that the peer has acknowledged, in all.
+    pub(super) fn acknowledged(&self) -> u64 {
+        TcpInfo::of(&self.stream).map_or(0, |info| info.bytes_acked)
     }
 
     /// Payload bytes received in order since the start. The FIN, which the kernel counts as a byte,

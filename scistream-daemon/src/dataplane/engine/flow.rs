@@ -187,10 +187,12 @@ impl Flow {
 
     fn fill(&mut self, ingress: &mut Endpoint, shared: &mut Shared) -> Fill {
         let Some(verdict) = &mut self.verdict else {
-            return match self.piped.fill(ingress, &mut shared.pipes) {
-                Some(fill) => fill,
-                None => self.held.fill(ingress, &mut shared.buffers),
-            };
+            if !ingress.urgent
+                && let Some(fill) = self.piped.fill(ingress, &mut shared.pipes)
+            {
+                return fill;
+            }
+            return self.held.fill(ingress, &mut shared.buffers);
         };
         let fill = self.held.fill(ingress, &mut shared.buffers);
         match fill {
