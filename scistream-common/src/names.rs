@@ -5,6 +5,8 @@
 
 /// Verdict program of sockets whose received bytes may be redirected.
 pub const REDIRECT_TO_PEER: &str = "redirect_to_peer";
+/// Stream parser, attached when the object has one; the gateway's own has none.
+pub const TAKE_ALL: &str = "take_all";
 /// Message program of local applications' sockets (same-host hop).
 pub const REDIRECT_MESSAGE: &str = "redirect_message";
 /// Socket-operations program that finds local applications' sockets.

@@ -235,6 +235,12 @@ fn attach_verdict(ebpf: &mut Ebpf, sources: &SockHash<MapData, u64>) -> Result<(
         .map_err(Box::new)?;
     program.load().map_err(Box::new)?;
     program.attach(sources.fd()).map_err(Box::new)?;
+    // The tests' object brings a parser, to show why ours has none.
+    if let Some(parser) = ebpf.program_mut(names::TAKE_ALL) {
+        let parser: &mut SkSkb = parser.try_into().map_err(Box::new)?;
+        parser.load().map_err(Box::new)?;
+        parser.attach(sources.fd()).map_err(Box::new)?;
+    }
     Ok(())
 }
 
