@@ -11,7 +11,11 @@
 //! bounds what the gateway has accepted, and the counts reported at the end are the bytes moved.
 
 pub mod behaviour;
+pub mod choose;
+pub mod copy;
 pub mod engine;
+mod ledger;
+pub mod plane;
 pub mod self_test;
 pub mod sockmap;
 

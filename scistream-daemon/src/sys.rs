@@ -8,6 +8,7 @@ pub mod rlimit;
 pub mod shared_map;
 pub mod sockopt;
 pub mod tcp_info;
+pub mod watched;
 
 use std::io;
 
@@ -36,11 +37,9 @@ impl Error {
     }
 }
 
+/// Keeps what the kernel answered, for callers that tell errors apart by it.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        Self::new(
-            error.source.kind(),
-            format!("{} failed: {}", error.call, error.source),
-        )
+        error.source
     }
 }

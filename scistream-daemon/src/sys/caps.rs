@@ -15,6 +15,13 @@ pub struct Held {
     pub sys_admin: bool,
 }
 
+/// Whether this process may go beyond the per-user limits on pipes (CAP_SYS_RESOURCE, or
+/// CAP_SYS_ADMIN).
+pub fn exempt_from_pipe_limits() -> bool {
+    let exempting = CapabilitySet::SYS_RESOURCE | CapabilitySet::SYS_ADMIN;
+    capabilities(None).is_ok_and(|sets| sets.effective.intersects(exempting))
+}
+
 impl Held {
     /// What this process holds now; nothing where the kernel does not say.
     pub fn current() -> Self {

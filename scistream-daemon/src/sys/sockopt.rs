@@ -1,5 +1,8 @@
 //! Socket options and queue lengths that std and tokio leave out.
-#![expect(unsafe_code, reason = "SIOCOUTQ and SO_RCVLOWAT have no safe wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "SIOCOUTQ, SO_RCVLOWAT and TCP_ULP have no safe wrapper"
+)]
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
@@ -89,6 +92,27 @@ pub fn set_receive_low_water(fd: impl AsFd, bytes: i32) -> Result<(), Error> {
 pub fn set_oob_inline(fd: impl AsFd) -> Result<(), Error> {
     sockopt::set_socket_oobinline(fd, true)
         .map_err(|errno| Error::new("setsockopt(SO_OOBINLINE)", errno))
+}
+
+/// Puts an upper-layer protocol on a connected TCP socket (`TCP_ULP`), such as `tls`.
+///
+/// # Errors
+/// When the kernel has no such protocol, or the socket cannot take it.
+pub fn set_upper_layer(fd: impl AsFd, name: &str) -> Result<(), Error> {
+    // SAFETY: the pointer and the length are those of `name`, which outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_ULP,
+            name.as_ptr().cast(),
+            name.len() as libc::socklen_t,
+        )
+    };
+    if status < 0 {
+        return Err(Error::last("setsockopt(TCP_ULP)"));
+    }
+    Ok(())
 }
 
 /// Takes and clears the socket's pending error (`SO_ERROR`).

@@ -1,0 +1,223 @@
+//! The only place that knows every component: what starts in which order, and stops in which.
+//!
+//! ```text
+//!   bind ── plane ── admission ── accept … signal ── close listeners ── drain ── stop
+//! ```
+
+mod planes;
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::{ForwardArgs, HostPort, ProbeArgs};
+use crate::connection_log::ConnectionLog;
+use crate::dataplane::choose::Decline;
+use crate::dataplane::engine::EngineError;
+use crate::dataplane::{PlaneChoice, RelayLimits};
+use crate::drain;
+use crate::errors::InFull;
+use crate::limits;
+use crate::listener::{
+    Accepting, Admission, BindError, Dialer, Gateway, Listener, ResolveError, SocketOptions,
+    Targets, bind_all,
+};
+use crate::probe;
+use crate::probe::report::Report;
+use crate::stats;
+use crate::sys::rlimit::OpenFiles;
+use planes::LocalApps;
+
+/// Threads that accept, dial and log; the planes have their own. More than a few only take the
+/// cores from those.
+const SHELL_THREADS_MAX: usize = 4;
+
+/// Why the gateway could not start, or stopped; each displays as one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A listener could not be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A plane was insisted on that this host cannot offer.
+    #[error("{0}; or use --plane auto")]
+    Decline(#[from] Decline),
+    /// The data plane's threads did not start.
+    #[error("{}; see the limits on threads and open files", InFull(.0))]
+    Engine(#[from] EngineError),
+    /// The same-host hop cannot be had.
+    #[error("--local-apps cannot use {}: {}; give the directory of a cgroup v2", cgroup.display(), InFull(&**cause))]
+    LocalApps {
+        /// What was given.
+        cgroup: PathBuf,
+        /// What refused it.
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// The same-host hop was asked for without the plane it belongs to.
+    #[error(
+        "--local-apps needs the sockmap plane, which this gateway does not run on; see `s2cs probe`"
+    )]
+    LocalAppsWithoutSockmap,
+    /// The runtime could not be set up.
+    #[error("cannot set up {what}: {cause}; see the limits on threads and open files")]
+    Runtime {
+        /// What was to be set up.
+        what: &'static str,
+        /// What the kernel answered.
+        cause: io::Error,
+    },
+    /// A target's name has no address.
+    #[error(transparent)]
+    Target(#[from] ResolveError),
+}
+
+/// Runs `s2cs forward` until it is told to stop.
+///
+/// # Errors
+/// What kept it from starting.
+pub fn forward(args: &ForwardArgs) -> Result<(), AppError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(planes::cores().min(SHELL_THREADS_MAX))
+        .thread_name("s2cs-shell")
+        .enable_all()
+        .build()
+        .map_err(|cause| AppError::Runtime {
+            what: "threads",
+            cause,
+        })?;
+    let outcome = runtime.block_on(serve(args));
+    // A look-up that hangs must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Runs `s2cs probe`: prints the findings, and returns them for the exit code.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn probe(args: &ProbeArgs) -> io::Result<Report> {
+    let (host, _program) = planes::try_everything(PlaneChoice::Auto);
+    let report = probe::report(&host);
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        out.write_all(report.to_table(out.is_terminal()).as_bytes())?;
+    }
+    out.flush()?;
+    Ok(report)
+}
+
+async fn serve(args: &ForwardArgs) -> Result<(), AppError> {
+    let mut signals = Signals::install()?;
+    let open_files = limits::raise_open_files();
+    let options = SocketOptions {
+        keepalive: args.keepalive.0,
+        receive_buffer: args.rcvbuf,
+        send_buffer: args.sndbuf,
+    };
+    let listeners = bind_all(&args.listen, &options)?;
+    let ports = listeners
+        .iter()
+        .map(|listener| listener.address.port())
+        .collect();
+    let gateway = Arc::new(gateway(args, options, open_files, ports)?);
+    let accepting = accept_on(listeners, &gateway)?;
+    if let Some(interval) = args.stats_interval.0 {
+        tokio::spawn(stats::report_every(interval, Arc::clone(&gateway)));
+    }
+
+    let signal = signals.next().await;
+    accepting.stop().await;
+    tracing::info!(signal, connections = gateway.admission.open(), "draining");
+    let interrupted = async {
+        signals.next().await;
+    };
+    let drained = drain::drain(&gateway, args.drain_timeout.0, interrupted).await;
+    tracing::info!(
+        connections_total = gateway.admission.admitted(),
+        drain = drained.as_str(),
+        "stopped"
+    );
+    Ok(())
+}
+
+fn gateway(
+    args: &ForwardArgs,
+    options: SocketOptions,
+    open_files: OpenFiles,
+    mut ports: Vec<u16>,
+) -> Result<Gateway, AppError> {
+    let targets = Targets::resolve(&args.target)?;
+    ports.extend(args.target.iter().map(HostPort::port));
+    let local_apps = args
+        .local_apps
+        .as_deref()
+        .map(|cgroup| LocalApps { cgroup, ports });
+    let plane = planes::start(args.plane, local_apps)?;
+    let limit = limits::connections(
+        args.max_connections,
+        open_files.soft,
+        plane.descriptors_per_connection(),
+    );
+    if limit.connections > limit.fitting {
+        tracing::warn!(
+            asked = limit.connections,
+            fitting = limit.fitting,
+            open_files = open_files.soft,
+            "--max-connections is more than the limit on open files is sure to allow; raise it (ulimit -n)"
+        );
+    }
+    Ok(Gateway::new(
+        plane,
+        RelayLimits {
+            idle_timeout: args.idle_timeout.0,
+        },
+        Dialer::new(targets, options, args.connect_timeout),
+        Arc::new(Admission::new(limit.connections)),
+        ConnectionLog::new(args.log.format),
+    ))
+}
+
+fn accept_on(listeners: Vec<Listener>, gateway: &Arc<Gateway>) -> Result<Accepting, AppError> {
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+    let accepting = Accepting::start(listeners, gateway).map_err(|cause| AppError::Runtime {
+        what: "accepting",
+        cause,
+    })?;
+    for listen in addresses {
+        tracing::info!(%listen, "listening");
+    }
+    Ok(accepting)
+}
+
+/// What tells the gateway to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Self, AppError> {
+        let install = |kind| {
+            signal(kind).map_err(|cause| AppError::Runtime {
+                what: "signal handling",
+                cause,
+            })
+        };
+        Ok(Self {
+            interrupt: install(SignalKind::interrupt())?,
+            terminate: install(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The copy plane: read(2) and write(2) through a buffer, in tokio. The path for hosts and users
+//! that can do nothing else, and the reference the other planes are compared with.
+//!
+//! ```text
+//!   relay ── flow ToUpstream ───┐
+//!     │  ─── flow ToDownstream ─┤ whichever is over first ──► both finished: close
+//!     │  ─── reset of a leg ────┤                             a leg died: deliver what it sent,
+//!     │  ─── idle, aborted ─────┘                             then reset the other
+//! ```
+//!
+//! Invariants: a flow holds a buffer only while the buffer holds bytes; bytes once read are written
+//! or the connection ends by a reset, so that truncation is never seen as a clean end.
+
+mod buffer;
+mod flow;
+mod last_rites;
+mod leg;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::dataplane::{
+    Direction, DirectionReport, EndReason, Plane, RelayLimits, Side, StreamPair, Totals,
+    Transferred,
+};
+use buffer::BufferPool;
+use flow::Flow;
+use leg::{Broken, Leg};
+
+/// The copy plane; clones share its buffers, counters and abort signal.
+#[derive(Clone, Debug)]
+pub struct CopyPlane {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    buffers: BufferPool,
+    copied: AtomicU64,
+    aborted: watch::Sender<bool>,
+}
+
+impl Default for CopyPlane {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CopyPlane {
+    /// A plane without connections.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                buffers: BufferPool::default(),
+                copied: AtomicU64::new(0),
+                aborted: watch::Sender::new(false),
+            }),
+        }
+    }
+
+    /// Moves bytes until the connection is over; both sockets are closed then.
+    pub async fn relay(&self, pair: StreamPair, limits: RelayLimits) -> Transferred {
+        match Connection::new(&self.shared, pair) {
+            Ok(connection) => connection.run(limits).await,
+            Err(error) => {
+                tracing::error!(%error, "the copy plane could not take a connection");
+                Transferred::nothing(Plane::Copy, EndReason::Failed)
+            }
+        }
+    }
+
+    /// Ends every connection, now and from now on, by a reset of both sides.
+    pub fn abort_all(&self) {
+        self.shared.aborted.send_replace(true);
+    }
+
+    /// What was moved since the start.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            copied: self.shared.copied.load(Ordering::Relaxed),
+            ..Totals::default()
+        }
+    }
+}
+
+/// One connection: two legs and two flows between them.
+struct Connection<'a> {
+    shared: &'a Shared,
+    downstream: Leg,
+    upstream: Leg,
+    to_upstream: Flow<'a>,
+    to_downstream: Flow<'a>,
+}
+
+impl<'a> Connection<'a> {
+    fn new(shared: &'a Shared, pair: StreamPair) -> io::Result<Self> {
+        let StreamPair {
+            downstream,
+            upstream,
+        } = pair;
+        Ok(Self {
+            shared,
+            downstream: Leg::new(downstream, Side::Downstream)?,
+            upstream: Leg::new(upstream, Side::Upstream)?,
+            to_upstream: Flow::new(&shared.buffers, &shared.copied),
+            to_downstream: Flow::new(&shared.buffers, &shared.copied),
+        })
+    }
+
+    async fn run(mut self, limits: RelayLimits) -> Transferred {
+        let end = match self.until_over(limits).await {
+            Ok(end) => end,
+            Err(broken) => self.after_breaking(&broken).await,
+        };
+        let transferred = Transferred {
+            to_upstream: self.report(Direction::ToUpstream),
+            to_downstream: self.report(Direction::ToDownstream),
+            end,
+        };
+        if end != EndReason::Finished {
+            self.downstream.reset_on_close();
+            self.upstream.reset_on_close();
+        }
+        transferred
+    }
+
+    /// Runs both flows until both are finished, or something else ends the connection.
+    async fn until_over(&mut self, limits: RelayLimits) -> Result<EndReason, Broken> {
+        let Self {
+            shared,
+            downstream,
+            upstream,
+            to_upstream,
+            to_downstream,
+        } = self;
+        let activity = Activity::new(limits.idle_timeout);
+        let mut aborted = shared.aborted.subscribe();
+        let flows = async {
+            tokio::try_join!(
+                to_upstream.run(downstream, upstream, &activity),
+                to_downstream.run(upstream, downstream, &activity),
+            )
+        };
+        tokio::select! {
+            finished = flows => finished.map(|((), ())| EndReason::Finished),
+            broken = downstream.broken() => Err(broken),
+            broken = upstream.broken() => Err(broken),
+            () = activity.idle() => Ok(EndReason::IdleTimeout),
+            _sender_alive = aborted.wait_for(|aborted| *aborted) => Ok(EndReason::DrainTimeout),
+        }
+    }
+
+    /// One leg is dead. What it sent before is still delivered, within bounds; then the other is
+    /// reset.
+    async fn after_breaking(&mut self, broken: &Broken) -> EndReason {
+        tracing::debug!(side = ?broken.side, error = %broken.source, "a side broke");
+        if !broken.is_of_the_peer() {
+            return EndReason::Failed;
+        }
+        let mut aborted = self.shared.aborted.subscribe();
+        let (flow, dead, other) = match broken.side {
+            Side::Downstream => (&mut self.to_upstream, &self.downstream, &self.upstream),
+            Side::Upstream => (&mut self.to_downstream, &self.upstream, &self.downstream),
+        };
+        tokio::select! {
+            () = last_rites::deliver(flow, dead, other) => {}
+            _sender_alive = aborted.wait_for(|aborted| *aborted) => {}
+        }
+        match broken.side {
+            Side::Downstream => EndReason::DownstreamReset,
+            Side::Upstream => EndReason::UpstreamReset,
+        }
+    }
+
+    fn report(&self, direction: Direction) -> DirectionReport {
+        let (flow, ingress, egress) = match direction {
+            Direction::ToUpstream => (&self.to_upstream, &self.downstream, &self.upstream),
+            Direction::ToDownstream => (&self.to_downstream, &self.upstream, &self.downstream),
+        };
+        DirectionReport {
+            received: ingress.received(flow.is_finished()),
+            copied: flow.copied(),
+            accepted: flow.accepted().unwrap_or_else(|| egress.taken()),
+            finished: flow.is_finished(),
+            ..DirectionReport::new(Plane::Copy)
+        }
+    }
+}
+
+/// When a byte last moved, in either direction; kept only where an idle time-out asks for it.
+struct Activity {
+    timeout: Option<Duration>,
+    start: Instant,
+    last: AtomicU64,
+}
+
+impl Activity {
+    fn new(timeout: Option<Duration>) -> Self {
+        Self {
+            timeout,
+            start: Instant::now(),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    fn touch(&self) {
+        if self.timeout.is_some() {
+            let elapsed = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.last.store(elapsed, Ordering::Relaxed);
+        }
+    }
+
+    /// Completes once nothing has moved for the time-out.
+    async fn idle(&self) {
+        let Some(timeout) = self.timeout else {
+            return std::future::pending().await;
+        };
+        loop {
+            let last = Duration::from_nanos(self.last.load(Ordering::Relaxed));
+            let due = self.start + last + timeout;
+            if Instant::now() >= due {
+                return;
+            }
+            sleep_until(due).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

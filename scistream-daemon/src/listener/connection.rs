@@ -1,0 +1,86 @@
+//! One accepted connection: dial, relay, one log line.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::admission::Admitted;
+use super::dial::{Dialled, Prepared, Refusal, RefusalReason};
+use super::{AcceptedFrom, Gateway};
+use crate::dataplane::StreamPair;
+use crate::sys::sockopt;
+
+/// An accepted connection that has no target yet. Early bytes stay in the kernel until a plane has
+/// both sockets.
+pub(super) struct Connection {
+    downstream: TcpStream,
+    from: AcceptedFrom,
+    prepared: Prepared,
+    admitted: Admitted,
+    accepted_at: Instant,
+}
+
+impl Connection {
+    pub(super) fn new(
+        downstream: TcpStream,
+        from: AcceptedFrom,
+        prepared: Prepared,
+        admitted: Admitted,
+    ) -> Self {
+        Self {
+            downstream,
+            from,
+            prepared,
+            admitted,
+            accepted_at: Instant::now(),
+        }
+    }
+
+    /// Runs the connection to its end.
+    pub(super) async fn serve(self, gateway: Arc<Gateway>) {
+        let Self {
+            downstream,
+            from,
+            prepared,
+            admitted,
+            accepted_at,
+        } = self;
+        match dial(&gateway, prepared, &downstream).await {
+            Ok(Dialled { stream, address }) => {
+                let pair = StreamPair {
+                    downstream,
+                    upstream: stream,
+                };
+                let transferred = gateway.plane.relay(pair, gateway.limits).await;
+                gateway
+                    .log
+                    .closed(from, address, &transferred, accepted_at.elapsed());
+            }
+            Err(refusal) => {
+                reset(downstream);
+                gateway.log.refused(from, &refusal);
+            }
+        }
+        drop(admitted);
+    }
+}
+
+async fn dial(
+    gateway: &Gateway,
+    prepared: Prepared,
+    downstream: &TcpStream,
+) -> Result<Dialled, Refusal> {
+    tokio::select! {
+        biased;
+        dialled = gateway.dialer.dial(prepared, downstream) => dialled,
+        () = gateway.aborted() => Err(Refusal::without_attempts(RefusalReason::Stopping)),
+    }
+}
+
+/// Tells the peer at once that nobody is there, where a FIN would look like an empty answer.
+fn reset(socket: TcpStream) {
+    if let Err(error) = sockopt::set_linger_zero(&socket) {
+        tracing::debug!(%error, "a refused connection is closed without a reset");
+    }
+    drop(socket);
+}
