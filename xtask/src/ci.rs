@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::setup::{self, Need};
 use crate::steps::Steps;
-use crate::{build, build_ebpf, check, cmd, test, workspace};
+use crate::{build, build_ebpf, check, cmd, deny, test, workspace};
 
 /// Entry point of `cargo xtask ci`.
 pub(crate) fn main() -> Result<()> {
@@ -24,6 +24,7 @@ pub(crate) fn main() -> Result<()> {
     } else {
         steps.not_run("tests", "there is nothing to test");
     }
+    steps.run("dependencies", deny::main);
     steps.run("tree unchanged", || unchanged(&before));
     steps.finish()
 }

@@ -6,7 +6,9 @@
 
 use std::env;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use bpf_tests::capability::{Capability, REQUIRE_VARIABLE};
+use bpf_tests::gateway::BINARY_VARIABLE;
 
 use crate::setup::{self, Need};
 use crate::steps::Steps;
@@ -20,17 +22,14 @@ pub(crate) struct Args {
     arguments: Vec<String>,
 }
 
-/// Names the capabilities that must be there; a test that lacks one of them fails instead of
-/// saying that it could not run.
-const REQUIRE: &str = "SCISTREAM_REQUIRE";
-
-/// What kernel tests need.
+/// What kernel tests need, as `SCISTREAM_REQUIRE` names it: a test that lacks one of these fails
+/// instead of saying that it could not run.
 const KERNEL: &str = "bpf,netns";
 
 /// Entry point of `cargo xtask test`.
 pub(crate) fn main(args: Args) -> Result<()> {
     let Args { arguments } = args;
-    let promised = env::var_os(REQUIRE).is_some_and(|names| !names.is_empty());
+    let promised = env::var_os(REQUIRE_VARIABLE).is_some_and(|names| !names.is_empty());
     let mut steps = Steps::default();
     if steps.run("build", built) {
         user_space(&mut steps, &arguments);
@@ -52,7 +51,7 @@ fn built() -> Result<()> {
 /// The tests that need nothing but Linux.
 pub(crate) fn user_space(steps: &mut Steps, arguments: &[String]) {
     steps.run("tests", || {
-        cmd::run(cargo_test(&["--no-fail-fast"], arguments).env_remove(REQUIRE))
+        cmd::run(cargo_test(&["--no-fail-fast"], arguments).env_remove(REQUIRE_VARIABLE))
     });
 }
 
@@ -62,29 +61,27 @@ pub(crate) fn kernel(steps: &mut Steps, arguments: &[String], promised: bool) {
     const NAME: &str = "tests, kernel";
     if let Err(reason) = kernel_privileges() {
         if promised {
-            steps.not_run(NAME, reason.to_string());
+            steps.not_run(NAME, reason);
         }
         return;
     }
     steps.run(NAME, || {
         setup::ensure(&[Need::Namespaces, Need::Rivals, Need::Traffic])?;
         let mut command = cargo_test(&["--no-fail-fast", "--package", "bpf-tests"], arguments);
-        cmd::run(command.env(REQUIRE, KERNEL))
+        cmd::run(command.env(REQUIRE_VARIABLE, KERNEL))
     });
 }
 
 /// Whether this process may do what kernel tests do, or in one sentence why not.
-fn kernel_privileges() -> Result<()> {
-    if !workspace::is_root() {
-        bail!("they load eBPF programs and make network namespaces, which needs root");
-    }
-    Ok(())
+fn kernel_privileges() -> Result<(), String> {
+    Capability::Bpf.check()?;
+    Capability::Netns.check()
 }
 
 fn cargo_test(options: &[&str], arguments: &[String]) -> std::process::Command {
     let mut command = cmd::cargo();
     command.arg("test").args(options).arg("--").args(arguments);
     // The daemon under test is the one that is shipped, not another build of it.
-    command.env("SCISTREAM_S2CS", workspace::target().join("release/s2cs"));
+    command.env(BINARY_VARIABLE, workspace::target().join("release/s2cs"));
     command
 }
