@@ -2,26 +2,54 @@
 
 mod build;
 mod build_ebpf;
+mod check;
+mod ci;
 mod cmd;
+mod deny;
 mod setup;
+mod steps;
+mod test;
+mod tidy;
 mod workspace;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// The project's own commands. Each one sets up what it needs.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
-    /// Install what the other commands need: the BPF toolchain and Debian's programs.
-    Setup(setup::Args),
     /// Build the eBPF objects into target/bpf/, then `s2cs` in release.
     Build(build::Args),
+    /// Everything that can be said without running the code: format, tidy, clippy, rustdoc.
+    Check,
+    /// What decides whether a commit is good: check, build and test, with a time per step.
+    Ci,
+    /// Licences, duplicates and sources of all dependencies (builds cargo-deny the first time).
+    Deny,
+    /// Install what the other commands need: the BPF toolchain and Debian's programs.
+    Setup(setup::Args),
+    /// Every test that this machine can run, kernel tests too as root.
+    Test(test::Args),
+    /// The house rules that neither the compiler nor clippy can hold.
+    Tidy,
 }
 
-fn main() -> Result<()> {
-    match Task::parse() {
-        Task::Setup(args) => setup::main(args),
+fn main() -> ExitCode {
+    let result = match Task::parse() {
         Task::Build(args) => build::main(args),
+        Task::Check => check::main(),
+        Task::Ci => ci::main(),
+        Task::Deny => deny::main(),
+        Task::Setup(args) => setup::main(args),
+        Task::Test(args) => test::main(args),
+        Task::Tidy => tidy::main(),
+    };
+    if let Err(error) = result {
+        // The chain in one line: where it failed is in the words, so no backtrace is printed.
+        eprintln!("error: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }
