@@ -6,6 +6,7 @@ mod check;
 mod ci;
 mod cmd;
 mod deny;
+mod run;
 mod setup;
 mod steps;
 mod test;
@@ -28,6 +29,8 @@ enum Task {
     Ci,
     /// Licences, duplicates and sources of all dependencies (builds cargo-deny the first time).
     Deny,
+    /// Stream a real iperf3 through the gateway on each plane, or run `s2cs` with ARGS.
+    Run(run::RunArgs),
     /// Install what the other commands need: the BPF toolchain and Debian's programs.
     Setup(setup::Args),
     /// Every test that this machine can run, kernel tests too as root.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Check => check::main(),
         Task::Ci => ci::main(),
         Task::Deny => deny::main(),
+        Task::Run(args) => run::run(args),
         Task::Setup(args) => setup::main(args),
         Task::Test(args) => test::main(args),
         Task::Tidy => tidy::main(),
