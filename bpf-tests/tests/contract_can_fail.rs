@@ -1,11 +1,14 @@
 //! The contract's checks can fail: a stand-in with a known fault is held to the same cases, and
 //! each fault is found by the case that is there for it, for the reason it should be.
 
-use bpf_tests::contract::{self, Case, Fault, Mount, half_close, lengths, memory, reset, stalls};
+use bpf_tests::contract::{
+    self, Case, Fault, Ground, Mount, half_close, lengths, memory, reset, stalls,
+};
 
 /// Runs a case against a fault and gives the words of its failure, none if it passes.
 fn failure(fault: Fault, case: Case) -> String {
-    let outcome = Mount::faulty(fault).and_then(|mount| contract::check(mount, case));
+    let outcome =
+        Mount::faulty(Ground::Loopback, fault).and_then(|mount| contract::check(mount, case));
     outcome.map_or_else(|error| format!("{error:#}"), |()| String::new())
 }
 

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_timeout};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -74,6 +74,7 @@ struct Pump {
 }
 
 impl StandIn {
+    /// Starts it in the network namespace of the calling thread.
     pub(super) fn start([listen, target]: [SocketAddr; 2], fault: Fault) -> Result<Self> {
         let listener = TcpListener::bind(listen)?;
         let stand_in = Self {
@@ -85,12 +86,13 @@ impl StandIn {
             .lines
             .push(json!({ "message": "plane chosen", "level": "INFO", "plane": "copy" }));
         let (stopped, lines) = (Arc::clone(&stand_in.stopped), Arc::clone(&stand_in.lines));
+        // Bounds how long the thread outlives its relay.
+        set_socket_timeout(&listener, Timeout::Recv, Some(LOOK_INTERVAL))?;
         thread::spawn(move || {
-            for accepted in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                let Ok(downstream) = accepted else { continue };
+            while !stopped.load(Ordering::Relaxed) {
+                let Ok((downstream, _peer)) = listener.accept() else {
+                    continue;
+                };
                 let lines = Arc::clone(&lines);
                 thread::spawn(move || relay_one(downstream, target, fault, &lines));
             }
@@ -138,10 +140,7 @@ impl Relay for StandIn {
     }
 
     fn end(self: Arc<Self>) -> Result<()> {
-        self.signal(Signal::TERM)?;
-        // Wakes the accepting thread, which ends.
-        drop(TcpStream::connect(self.listen)?);
-        Ok(())
+        self.signal(Signal::TERM)
     }
 }
 

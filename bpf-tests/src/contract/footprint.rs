@@ -14,6 +14,8 @@ pub struct Footprint {
     pub pipes: u64,
     /// Those of them that are sockets.
     pub sockets: u64,
+    /// Bytes of its eBPF maps, as the kernel accounts them: each entry of a sockhash adds its own.
+    pub maps: u64,
     /// Threads.
     pub threads: u64,
     /// Bytes of memory that are resident and its own (`RssAnon`).
@@ -33,19 +35,26 @@ impl Footprint {
             descriptors: 0,
             pipes: 0,
             sockets: 0,
+            maps: 0,
             threads: fs::read_dir(format!("/proc/{process}/task"))?.count() as u64,
             memory: 1024 * status(process, "RssAnon:")?,
             tcp_sockets: tcp_sockets(process)?,
         };
         for entry in fs::read_dir(format!("/proc/{process}/fd"))? {
+            let entry = entry?;
             // One that is closed while we look is not held.
-            let Ok(link) = fs::read_link(entry?.path()) else {
+            let Ok(link) = fs::read_link(entry.path()) else {
                 continue;
             };
             let kind = link.to_string_lossy();
             footprint.descriptors += 1;
             footprint.pipes += u64::from(kind.starts_with("pipe:"));
             footprint.sockets += u64::from(kind.starts_with("socket:"));
+            if kind == "anon_inode:bpf-map" {
+                let number = entry.file_name();
+                let path = format!("/proc/{process}/fdinfo/{}", number.to_string_lossy());
+                footprint.maps += field(&fs::read_to_string(path)?, "memlock:")?;
+            }
         }
         Ok(footprint)
     }
@@ -57,6 +66,7 @@ impl fmt::Display for Footprint {
             descriptors,
             pipes,
             sockets,
+            maps,
             threads,
             memory,
             tcp_sockets,
@@ -64,8 +74,8 @@ impl fmt::Display for Footprint {
         let kib = memory / 1024;
         write!(
             f,
-            "{descriptors} descriptors ({pipes} pipe ends, {sockets} sockets), {threads} threads, \
-             {kib} KiB, {tcp_sockets} TCP sockets"
+            "{descriptors} descriptors ({pipes} pipe ends, {sockets} sockets), {maps} bytes of maps, \
+             {threads} threads, {kib} KiB, {tcp_sockets} TCP sockets"
         )
     }
 }

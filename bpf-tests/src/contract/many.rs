@@ -2,8 +2,12 @@
 
 use anyhow::{Context, Result};
 
+use crate::gateway::Plane;
+
+use super::connection::Side;
 use super::crowd::Crowd;
 use super::footprint::Footprint;
+use super::memory::settled;
 use super::mount::{Ground, Mount};
 use super::rig::Rig;
 use super::setup::Setup;
@@ -38,15 +42,31 @@ pub fn twenty_thousand_short_connections_leave_nothing_behind(mount: &Mount) -> 
             .process_id()
             .context("a stand-in has no process")?;
         let fresh = Footprint::of(process)?;
+        map_entries_are_seen(rig, process, &fresh)?;
         // What the first connections leave behind is kept for the next: pipes in the pool, say.
         short(500).run(rig)?;
         rig.until("the first connections to be gone", || {
-            Ok(Footprint::of(process)?.sockets <= fresh.sockets)
+            let held = Footprint::of(process)?;
+            Ok(held.sockets <= fresh.sockets && held.maps <= fresh.maps)
         })?;
         let before = Footprint::of(process)?;
         short(20_000).run(rig)?;
         is_back(rig, process, &before)
     })
+}
+
+/// An open connection must show in the figure that is to be back later, or it would prove nothing.
+fn map_entries_are_seen(rig: &Rig<'_>, process: u32, fresh: &Footprint) -> Result<()> {
+    if rig.mount().plane() != Plane::Sockmap {
+        return Ok(());
+    }
+    let connection = settled(rig)?;
+    rig.until("an open connection's map entries to be seen", || {
+        Ok(Footprint::of(process)?.maps > fresh.maps)
+    })?;
+    connection.finish(Side::Downstream)?;
+    rig.settle(&connection)?;
+    Ok(())
 }
 
 fn is_back(rig: &Rig<'_>, process: u32, before: &Footprint) -> Result<()> {
@@ -58,6 +78,7 @@ fn is_back(rig: &Rig<'_>, process: u32, before: &Footprint) -> Result<()> {
         Ok(after.descriptors <= before.descriptors
             && after.pipes <= before.pipes
             && after.sockets <= before.sockets
+            && after.maps <= before.maps
             && after.threads <= before.threads
             && after.memory <= before.memory + MEMORY_SLACK_BYTES
             && (after.tcp_sockets <= before.tcp_sockets || !own_network))

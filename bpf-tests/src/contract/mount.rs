@@ -67,12 +67,12 @@ impl Mount {
         Self::new(plane, Ground::Routed, RelayChoice::Program(program))
     }
 
-    /// A stand-in with a fault, over loopback, to show that a check can fail.
+    /// A stand-in with a fault, to show that a check can fail.
     ///
     /// # Errors
     /// When `SCISTREAM_SEED` is no number.
-    pub fn faulty(fault: Fault) -> Result<Self> {
-        let mut mount = Self::new(Plane::Copy, Ground::Loopback, RelayChoice::StandIn(fault))?;
+    pub fn faulty(ground: Ground, fault: Fault) -> Result<Self> {
+        let mut mount = Self::new(Plane::Copy, ground, RelayChoice::StandIn(fault))?;
         mount.patience = Some(Duration::from_secs(2));
         Ok(mount)
     }

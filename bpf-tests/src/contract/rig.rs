@@ -67,14 +67,12 @@ impl<'m> Rig<'m> {
         let (target, fillers) = open_target(at_target, target_ip, setup.target)?;
         let dial = target.local_addr()?;
         let addresses = [SocketAddr::new(listen_ip, 0), dial];
+        let place = hosts
+            .as_ref()
+            .map_or(Place::Here, |hosts| hosts.gateway.place());
         let relay: Arc<dyn Relay> = match mount.fault() {
-            Some(fault) => Arc::new(StandIn::start(addresses, fault)?),
-            None => {
-                let place = hosts
-                    .as_ref()
-                    .map_or(Place::Here, |hosts| hosts.gateway.place());
-                Arc::new(Gateway::start(place, mount, addresses, &setup.args)?)
-            }
+            Some(fault) => Arc::new(place.enter(|| StandIn::start(addresses, fault))??),
+            None => Arc::new(Gateway::start(place, mount, addresses, &setup.args)?),
         };
         let stuck: Weak<dyn Relay> = Arc::downgrade(&relay);
         mount.watch().on_timeout(move || {

@@ -96,14 +96,12 @@ fn shuts_the_window(
     shut: Duration,
 ) -> Result<()> {
     let [sender, reader] = connection.ends(from);
-    reader.set_receive_buffer(4 << 10)?;
     most_held(connection, from, shut)?;
     let taken = sender.offer(1)?;
     ensure!(
         taken == 0,
         "the window was not shut: the sender could still send"
     );
-    reader.set_receive_buffer(4 << 20)?;
     reader.receive(sender.sent() - reader.received())?;
     connection.carry(from, 4_000_000)?;
     connection.carry(from.other(), 4_000_000)?;
