@@ -44,6 +44,7 @@ mod footprint;
 mod list;
 mod log;
 mod mount;
+mod naive;
 mod relay;
 mod rig;
 mod setup;

@@ -1,9 +1,12 @@
 //! The contract's checks can fail: a stand-in with a known fault is held to the same cases, and
 //! each fault is found by the case that is there for it, for the reason it should be.
 
-use bpf_tests::contract::{
-    self, Case, Fault, Ground, Mount, half_close, lengths, memory, reset, stalls,
-};
+use std::time::Duration;
+
+use bpf_tests::capability::Capability;
+use bpf_tests::contract::{self, Case, Fault, Ground, Mount, Side, half_close, lengths, memory};
+use bpf_tests::contract::{reset, stalls};
+use bpf_tests::require;
 
 /// Runs a case against a fault and gives the words of its failure, none if it passes.
 fn failure(fault: Fault, case: Case) -> String {
@@ -97,6 +100,21 @@ fn unbounded_memory_is_found() {
         case,
         "bytes that it had not delivered",
     );
+}
+
+#[test]
+fn the_naive_verdict_exceeds_the_bound_on_memory() -> contract::Outcome {
+    require!(Capability::Netns, Ok(()));
+    require!(Capability::Bpf, Ok(()));
+    let mount = Mount::faulty(Ground::Routed, Fault::RedirectsWithoutLooking)?;
+    let bound = memory::bound()?;
+    let held = memory::most_held_on(&mount, Side::Downstream, Duration::from_secs(3))?;
+    println!("the naive verdict held {held} bytes where {bound} are allowed");
+    assert!(
+        held > bound,
+        "the naive verdict held {held} bytes only; {bound} are allowed"
+    );
+    Ok(())
 }
 
 #[test]

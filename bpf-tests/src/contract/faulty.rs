@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::connection::Side;
+use super::naive::NaiveVerdict;
 use super::relay::Relay;
 
 /// How often a blocked read looks whether the other direction was reset.
@@ -43,6 +44,8 @@ pub enum Fault {
     LosesTheTail,
     /// Nothing.
     None,
+    /// Lets the kernel redirect everything, whatever the room: the naive verdict.
+    RedirectsWithoutLooking,
     /// Exchanges two blocks.
     ReordersBytes,
     /// Never passes a FIN on.
@@ -55,6 +58,8 @@ pub(super) struct StandIn {
     stopped: Arc<AtomicBool>,
     lines: Arc<Lines>,
 }
+
+type Serve = Box<dyn Fn(TcpStream) + Send + Sync>;
 
 #[derive(Default)]
 struct Lines {
@@ -76,28 +81,41 @@ struct Pump {
 impl StandIn {
     /// Starts it in the network namespace of the calling thread.
     pub(super) fn start([listen, target]: [SocketAddr; 2], fault: Fault) -> Result<Self> {
-        let listener = TcpListener::bind(listen)?;
-        let stand_in = Self {
-            listen: listener.local_addr()?,
-            stopped: Arc::default(),
-            lines: Arc::default(),
+        let lines = Arc::new(Lines::default());
+        let serve: Serve = if fault == Fault::RedirectsWithoutLooking {
+            let naive = NaiveVerdict::load()?;
+            Box::new(move |downstream| naive.relay(&downstream, target))
+        } else {
+            let lines = Arc::clone(&lines);
+            Box::new(move |downstream| relay_one(downstream, target, fault, &lines))
         };
-        stand_in
-            .lines
-            .push(json!({ "message": "plane chosen", "level": "INFO", "plane": "copy" }));
-        let (stopped, lines) = (Arc::clone(&stand_in.stopped), Arc::clone(&stand_in.lines));
+        let listener = TcpListener::bind(listen)?;
         // Bounds how long the thread outlives its relay.
         set_socket_timeout(&listener, Timeout::Recv, Some(LOOK_INTERVAL))?;
+        let listen = listener.local_addr()?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stopped);
         thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                let Ok((downstream, _peer)) = listener.accept() else {
-                    continue;
-                };
-                let lines = Arc::clone(&lines);
-                thread::spawn(move || relay_one(downstream, target, fault, &lines));
-            }
+            let serve = &serve;
+            thread::scope(|scope| {
+                while !stopping.load(Ordering::Relaxed) {
+                    if let Ok((downstream, _peer)) = listener.accept() {
+                        scope.spawn(move || serve(downstream));
+                    }
+                }
+            });
         });
-        Ok(stand_in)
+        let plane = if fault == Fault::RedirectsWithoutLooking {
+            "sockmap"
+        } else {
+            "copy"
+        };
+        lines.push(json!({ "message": "plane chosen", "level": "INFO", "plane": plane }));
+        Ok(Self {
+            listen,
+            stopped,
+            lines,
+        })
     }
 }
 
@@ -238,6 +256,7 @@ impl Pump {
             | Fault::FinishesInsteadOfReset
             | Fault::LosesBytes
             | Fault::None
+            | Fault::RedirectsWithoutLooking
             | Fault::ReordersBytes
             | Fault::SwallowsTheFin => channel(1),
         };
@@ -314,6 +333,7 @@ impl Pump {
             | Fault::HoldsWithoutBound
             | Fault::LosesTheTail
             | Fault::None
+            | Fault::RedirectsWithoutLooking
             | Fault::ReordersBytes
             | Fault::SwallowsTheFin => {}
         }

@@ -35,8 +35,15 @@ pub fn a_reader_that_stops_bounds_what_is_held_by_small_buffers(mount: &Mount) -
 }
 
 pub(super) fn tuned_by_the_kernel(mount: &Mount, stop: Duration) -> Result<()> {
-    let bound = largest("tcp_wmem")? + largest("tcp_rmem")? + ALLOWANCE_BYTES;
-    stops_both_ways(mount, &Setup::default(), stop, bound)
+    stops_both_ways(mount, &Setup::default(), stop, bound()?)
+}
+
+/// sndbuf + rcvbuf + 8 MB, with buffers as large as the kernel lets them grow.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn bound() -> Result<u64> {
+    Ok(largest("tcp_wmem")? + largest("tcp_rmem")? + ALLOWANCE_BYTES)
 }
 
 /// What the gateway held at most while the reader at `from`'s other end was stopped: bytes that the

@@ -72,7 +72,21 @@ impl Mount {
     /// # Errors
     /// When `SCISTREAM_SEED` is no number.
     pub fn faulty(ground: Ground, fault: Fault) -> Result<Self> {
-        let mut mount = Self::new(Plane::Copy, ground, RelayChoice::StandIn(fault))?;
+        let plane = match fault {
+            Fault::RedirectsWithoutLooking => Plane::Sockmap,
+            Fault::CorruptsAByte
+            | Fault::CountsWrong
+            | Fault::DuplicatesBytes
+            | Fault::FinishesBothWays
+            | Fault::FinishesInsteadOfReset
+            | Fault::HoldsWithoutBound
+            | Fault::LosesBytes
+            | Fault::LosesTheTail
+            | Fault::None
+            | Fault::ReordersBytes
+            | Fault::SwallowsTheFin => Plane::Copy,
+        };
+        let mut mount = Self::new(plane, ground, RelayChoice::StandIn(fault))?;
         mount.patience = Some(Duration::from_secs(2));
         Ok(mount)
     }
