@@ -10,6 +10,8 @@
 //!   process      a child with its output captured, ended by its guard
 //!   gateway      the real `s2cs forward` as such a child, its log parsed
 //!   iperf        a real iperf3 as traffic
+//!   traffic      streams whose every byte is known, sockets that check them, deadlines
+//!   contract     what every plane promises, as cases over the real gateway
 //!   sys          the only unsafe code
 //! ```
 //!
@@ -20,9 +22,11 @@
 pub mod capability;
 pub mod cleanup;
 pub mod command;
+pub mod contract;
 pub mod gateway;
 pub mod iperf;
 pub mod netns;
 pub mod process;
 pub mod sys;
 pub mod topology;
+pub mod traffic;

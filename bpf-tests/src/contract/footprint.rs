@@ -1,0 +1,128 @@
+//! What a process holds: descriptors, threads, memory. Read from `/proc`, from outside.
+
+use std::fmt;
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// What a process holds at one moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Footprint {
+    /// Open descriptors of any kind.
+    pub descriptors: u64,
+    /// Those of them that are ends of pipes.
+    pub pipes: u64,
+    /// Those of them that are sockets.
+    pub sockets: u64,
+    /// Bytes of its eBPF maps, as the kernel accounts them: each entry of a sockhash adds its own.
+    pub maps: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Bytes of memory that are resident and its own (`RssAnon`).
+    pub memory: u64,
+    /// TCP sockets that its network namespace has, those without a descriptor included, and those
+    /// in TIME_WAIT not.
+    pub tcp_sockets: u64,
+}
+
+impl Footprint {
+    /// Looks at the process with this id.
+    ///
+    /// # Errors
+    /// When it is gone or its files cannot be read.
+    pub fn of(process: u32) -> Result<Self> {
+        let mut footprint = Self {
+            descriptors: 0,
+            pipes: 0,
+            sockets: 0,
+            maps: 0,
+            threads: fs::read_dir(format!("/proc/{process}/task"))?.count() as u64,
+            memory: 1024 * status(process, "RssAnon:")?,
+            tcp_sockets: tcp_sockets(process)?,
+        };
+        for entry in fs::read_dir(format!("/proc/{process}/fd"))? {
+            let entry = entry?;
+            // One that is closed while we look is not held.
+            let Ok(link) = fs::read_link(entry.path()) else {
+                continue;
+            };
+            let kind = link.to_string_lossy();
+            footprint.descriptors += 1;
+            footprint.pipes += u64::from(kind.starts_with("pipe:"));
+            footprint.sockets += u64::from(kind.starts_with("socket:"));
+            if kind == "anon_inode:bpf-map" {
+                let number = entry.file_name();
+                let path = format!("/proc/{process}/fdinfo/{}", number.to_string_lossy());
+                footprint.maps += field(&fs::read_to_string(path)?, "memlock:")?;
+            }
+        }
+        Ok(footprint)
+    }
+}
+
+impl fmt::Display for Footprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            descriptors,
+            pipes,
+            sockets,
+            maps,
+            threads,
+            memory,
+            tcp_sockets,
+        } = self;
+        let kib = memory / 1024;
+        write!(
+            f,
+            "{descriptors} descriptors ({pipes} pipe ends, {sockets} sockets), {maps} bytes of maps, \
+             {threads} threads, {kib} KiB, {tcp_sockets} TCP sockets"
+        )
+    }
+}
+
+/// How often the threads of a process have gone to sleep and been woken since it started.
+pub(super) fn wake_ups(process: u32) -> Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        sum += field(&status, "voluntary_ctxt_switches:")?;
+    }
+    Ok(sum)
+}
+
+fn status(process: u32, key: &str) -> Result<u64> {
+    let path = format!("/proc/{process}/status");
+    field(&fs::read_to_string(&path)?, key).with_context(|| path)
+}
+
+fn field(text: &str, key: &str) -> Result<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let value = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    value.with_context(|| format!("no number after `{key}`"))
+}
+
+fn tcp_sockets(process: u32) -> Result<u64> {
+    let mut sum = 0;
+    for (file, key) in [("sockstat", "TCP: inuse"), ("sockstat6", "TCP6: inuse")] {
+        let path = format!("/proc/{process}/net/{file}");
+        sum += field(&fs::read_to_string(&path)?, key).with_context(|| path)?;
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_opens_a_pipe_holds_two_more_ends() {
+        let process = std::process::id();
+        // Other tests of this process open and close things meanwhile, so only the least is known.
+        let pipe = std::io::pipe().unwrap();
+        let held = Footprint::of(process).unwrap();
+        assert!(held.pipes >= 2 && held.descriptors > held.pipes, "{held}");
+        assert!(held.threads >= 1 && held.memory > 0, "{held}");
+        assert!(wake_ups(process).is_ok());
+        drop(pipe);
+    }
+}
