@@ -73,7 +73,7 @@ pub(crate) fn remove_namespace(name: &str) -> io::Result<()> {
     unmount_and_unlink(name)
 }
 
-/// Runs `hook` when a signal ends this process, before the namespaces are removed: to leave a
+/// Runs `hook` when a signal ends this process, after the namespaces are removed: to leave a
 /// terminal as it was found, say. A normal end and a panic do not run it.
 ///
 /// # Errors
@@ -109,13 +109,13 @@ fn remove_all_on_signal(reader: OwnedFd) {
     // Held to the end, so that no other thread makes a namespace after this.
     let mut registry = Registry::lock_unarmed();
     let Owned { namespaces, hooks } = std::mem::take(registry.owned());
-    for hook in hooks {
-        hook();
-    }
     for name in namespaces {
         if let Err(error) = unmount_and_unlink(&name) {
             eprintln!("cannot remove the network namespace {name}: {error}");
         }
+    }
+    for hook in hooks {
+        hook();
     }
     let signal = Signal::from_named_raw(i32::from(byte[0])).unwrap_or(Signal::TERM);
     if let Err(error) = sys::end_by_signal(signal) {

@@ -12,7 +12,7 @@ use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::netns::Place;
 use crate::process::Process;
@@ -126,7 +126,7 @@ impl GatewayOptions {
     /// Starts the gateway at `place` and waits until all its listeners accept.
     ///
     /// # Errors
-    /// When it ends instead, with its last lines, or does not listen in time.
+    /// When it ends instead, with its own reason, or does not listen in time.
     pub fn start<'a>(&self, place: impl Into<Place<'a>>) -> Result<Gateway> {
         let gateway = self.launch(place)?;
         gateway.wait_for_listeners(self.listen.len())
@@ -299,8 +299,29 @@ impl Gateway {
         self.process.kill()
     }
 
+    /// Its own words for why it ended: the latest error of its log, else its last line.
+    pub fn last_words(&self) -> String {
+        let log = self.read_log();
+        if let Some(line) = log.lines.iter().rev().find(|line| line.level == "ERROR") {
+            return match line.text("error") {
+                Ok(error) => format!("{}: {error}", line.message),
+                Err(_) => line.message.clone(),
+            };
+        }
+        drop(log);
+        // clap's first line accuses; the others tell how to ask for help.
+        let text = self.process.output().text();
+        let accusing = text.lines().find(|line| line.starts_with("error: "));
+        let words = accusing
+            .or_else(|| text.lines().last())
+            .unwrap_or("it said nothing");
+        words.trim_start_matches("error: ").to_owned()
+    }
+
     fn wait_for_listeners(mut self, count: usize) -> Result<Self> {
-        let lines = self.wait_messages("listening", count, START_DEADLINE)?;
+        let lines = self.wait_messages("listening", count, START_DEADLINE);
+        let lines =
+            lines.map_err(|_| anyhow!("the gateway did not start: {}", self.last_words()))?;
         let address = |line: &LogLine| -> Result<SocketAddr> {
             let text = line.text("listen")?;
             text.parse()

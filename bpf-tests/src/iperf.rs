@@ -113,7 +113,6 @@ impl Sink {
             sys::start_on_cpus(&mut command, cpus);
         }
         let process = Process::spawn(command)?;
-        let listens = |line: &str| line.starts_with("Server listening").then_some(());
         process.wait_for_line(START_DEADLINE, listens)?;
         Ok(Self { process, address })
     }
@@ -128,9 +127,19 @@ impl Sink {
         self.process.id()
     }
 
-    /// How many lines it has written; the start for [`Sink::rate`].
+    /// How many lines it has written: the start for [`Sink::rate`] and [`Sink::wait_until_free`].
     pub fn mark(&self) -> usize {
         self.process.output().lines_from(usize::MAX).1
+    }
+
+    /// Waits until it listens again after the load that began at `mark`: between two loads it
+    /// listens to nobody.
+    ///
+    /// # Errors
+    /// When it has not come back in time.
+    pub fn wait_until_free(&self, mark: usize) -> Result<()> {
+        self.process
+            .wait_for_line_from(mark, START_DEADLINE, listens)
     }
 
     /// What arrived in the latest interval that it reported since `mark`, bits per second.
@@ -190,9 +199,12 @@ impl Load {
 }
 
 impl Running {
-    /// Waits up to `patience` for the end; true when it has ended.
-    pub fn has_ended(&mut self, patience: Duration) -> bool {
-        self.process.wait(patience).is_ok()
+    /// Whether it ends within this time; waits for that long at most.
+    ///
+    /// # Errors
+    /// What poll(2) answers.
+    pub fn ends_within(&self, patience: Duration) -> Result<bool> {
+        self.process.ends_within(patience)
     }
 
     /// Waits for the end and reads the result.
@@ -233,6 +245,10 @@ impl Throughput {
             sink_cpu: number("/end/cpu_utilization_percent/remote_total")?,
         })
     }
+}
+
+fn listens(line: &str) -> Option<()> {
+    line.starts_with("Server listening").then_some(())
 }
 
 /// Bits per second of one line of the sink's report, `[  5] 0.00-0.25 sec 1.2 GBytes 812

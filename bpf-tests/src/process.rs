@@ -6,7 +6,7 @@
 //!                    └──► (our end)    SIGKILL by PDEATHSIG, whatever ended us
 //! ```
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -84,7 +84,20 @@ impl Process {
         deadline: Duration,
         pick: impl FnMut(&str) -> Option<T>,
     ) -> Result<T> {
-        match self.output.wait_for_line(deadline, pick) {
+        self.wait_for_line_from(0, deadline, pick)
+    }
+
+    /// As [`Process::wait_for_line`], of the `from`th line (see [`Output::lines_from`]) and later.
+    ///
+    /// # Errors
+    /// As [`Process::wait_for_line`].
+    pub fn wait_for_line_from<T>(
+        &self,
+        from: usize,
+        deadline: Duration,
+        pick: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T> {
+        match self.output.wait_for_line(from, deadline, pick) {
             Some(found) => Ok(found),
             None => bail!(
                 "`{}` did not write the awaited line within {deadline:?}; its last lines:\n{}",
@@ -126,13 +139,7 @@ impl Process {
     /// # Errors
     /// When it has not ended at the deadline; the error has the last lines.
     pub fn wait(&mut self, deadline: Duration) -> Result<ExitStatus> {
-        let mut ended = [PollFd::from_borrowed_fd(
-            self.descriptor.as_fd(),
-            PollFlags::IN,
-        )];
-        let limit = Timespec::try_from(deadline).context("the deadline is out of range")?;
-        let ready = rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, Some(&limit)))?;
-        if ready == 0 {
+        if !self.ends_within(deadline)? {
             let tail = self.output.tail();
             bail!(
                 "`{}` had not ended after {deadline:?}; its last lines:\n{tail}",
@@ -142,6 +149,17 @@ impl Process {
         let status = self.child.wait()?;
         self.output.wait_until_closed(deadline);
         Ok(status)
+    }
+
+    /// Whether it ends within this time; waits for that long at most, and does not reap.
+    ///
+    /// # Errors
+    /// What poll(2) answers.
+    pub fn ends_within(&self, patience: Duration) -> Result<bool> {
+        let mut ended = [PollFd::new(&self.descriptor, PollFlags::IN)];
+        let limit = Timespec::try_from(patience).context("the time to wait is out of range")?;
+        let ready = rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, Some(&limit)))?;
+        Ok(ready > 0)
     }
 
     /// As [`Process::wait`], and an end other than success is an error with the last lines.

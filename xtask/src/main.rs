@@ -3,6 +3,7 @@
 mod build;
 mod build_ebpf;
 mod cmd;
+mod run;
 mod setup;
 mod workspace;
 
@@ -17,11 +18,14 @@ enum Task {
     Setup(setup::Args),
     /// Build the eBPF objects into target/bpf/, then `s2cs` in release.
     Build(build::Args),
+    /// Stream a real iperf3 through the gateway on each plane, or run `s2cs` with ARGS.
+    Run(run::RunArgs),
 }
 
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Setup(args) => setup::main(args),
         Task::Build(args) => build::main(args),
+        Task::Run(args) => run::run(args),
     }
 }

@@ -109,10 +109,11 @@ impl Output {
 
     pub(super) fn wait_for_line<T>(
         &self,
+        from: usize,
         deadline: Duration,
         mut pick: impl FnMut(&str) -> Option<T>,
     ) -> Option<T> {
-        let mut seen = 0_usize;
+        let mut seen = from;
         self.wait_until(deadline, |state| {
             let skip = seen.saturating_sub(state.forgotten);
             let found = state.lines.iter().skip(skip).find_map(|line| pick(line));

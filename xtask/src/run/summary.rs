@@ -1,0 +1,218 @@
+//! The table at the end.
+
+/// Bytes by how they were moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Moved {
+    pub(super) redirected: u64,
+    pub(super) spliced: u64,
+    pub(super) copied: u64,
+}
+
+/// One row of the table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    /// Median; `None` when nothing was measured.
+    pub(super) bits_per_second: Option<f64>,
+    /// CPU of the gateway's process, 1 = one CPU; `None` without a gateway.
+    pub(super) gateway_cpu: Option<f64>,
+    /// CPU of the whole machine meanwhile, 0 to 1.
+    pub(super) machine_cpu: Option<f64>,
+    /// `None` without a gateway.
+    pub(super) moved: Option<Moved>,
+    pub(super) connections: usize,
+    /// Bytes, by the ledger.
+    pub(super) lost: u64,
+    /// Ledgers that the gateway itself found not to balance.
+    pub(super) mismatches: usize,
+    /// Why there is nothing to show.
+    pub(super) declined: Option<String>,
+}
+
+impl Moved {
+    /// What was moved since `earlier`.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            redirected: self.redirected.saturating_sub(earlier.redirected),
+            spliced: self.spliced.saturating_sub(earlier.spliced),
+            copied: self.copied.saturating_sub(earlier.copied),
+        }
+    }
+
+    /// The plane that moved most; `None` when nothing was moved.
+    pub(super) fn leader(&self) -> Option<&'static str> {
+        let (bytes, plane) = self.by_plane().into_iter().max()?;
+        (bytes > 0).then_some(plane)
+    }
+
+    fn total(&self) -> u64 {
+        self.redirected + self.spliced + self.copied
+    }
+
+    fn by_plane(&self) -> [(u64, &'static str); 3] {
+        [
+            (self.copied, "copy"),
+            (self.spliced, "splice"),
+            (self.redirected, "sockmap"),
+        ]
+    }
+}
+
+/// From here on the machine has no CPU to spare.
+const SATURATED: f64 = 0.9;
+
+const HEADINGS: [&str; 7] = [
+    "path",
+    "Gb/s",
+    "of no proxy",
+    "in kernel",
+    "s2cs CPU",
+    "connections",
+    "bytes lost",
+];
+
+/// The table, aligned: the first column to the left, figures to the right.
+pub(super) fn table(rows: &[Row]) -> String {
+    let baseline = rows.first().and_then(|row| row.bits_per_second);
+    let cells: Vec<_> = rows.iter().map(|row| cells(row, baseline)).collect();
+    let mut widths = HEADINGS.map(str::len);
+    for row in &cells {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.len());
+        }
+    }
+    let mut lines = vec![line(&HEADINGS.map(str::to_owned), &widths)];
+    lines.push(line(&widths.map(|width| "-".repeat(width)), &widths));
+    lines.extend(cells.iter().map(|cells| line(cells, &widths)));
+    lines.join("\n")
+}
+
+/// What the table amounts to, and what it could not show.
+pub(super) fn closing(rows: &[Row]) -> String {
+    let moved = rows.iter().filter_map(|row| row.moved);
+    let gigabytes = moved.map(|moved| moved.total()).sum::<u64>() as f64 / 1e9;
+    let connections: usize = rows.iter().map(|row| row.connections).sum();
+    let lost: u64 = rows.iter().map(|row| row.lost).sum();
+    let mut lines = vec![format!(
+        "  {gigabytes:.1} GB in {connections} connections went through the gateway; {lost} bytes were lost."
+    )];
+    let busy = rows
+        .iter()
+        .filter_map(|row| row.machine_cpu)
+        .min_by(f64::total_cmp);
+    if let Some(busy) = busy.filter(|busy| *busy >= SATURATED) {
+        let busy = busy * 100.0;
+        lines.push(format!(
+            "  The CPUs, shared by iperf3 and the gateway, were the limit: at least {busy:.0} % busy."
+        ));
+    }
+    for row in rows {
+        if let Some(reason) = &row.declined {
+            lines.push(format!("  {}: {}.", row.name, reason.trim_end_matches('.')));
+        }
+    }
+    lines.join("\n")
+}
+
+fn cells(row: &Row, baseline: Option<f64>) -> [String; 7] {
+    let dash = || "-".to_owned();
+    let ratio = row
+        .bits_per_second
+        .zip(baseline)
+        .map(|(rate, baseline)| rate / baseline);
+    let share = row
+        .moved
+        .map(|moved| moved.redirected as f64 / (moved.total() as f64).max(1.0));
+    let percent = |value: f64| format!("{:.0} %", value * 100.0);
+    let relayed = row.moved.is_some();
+    let leader = row.moved.and_then(|moved| moved.leader());
+    [
+        path_name(row.name, leader),
+        row.bits_per_second
+            .map_or_else(dash, |rate| format!("{:.1}", rate / 1e9)),
+        ratio.map_or_else(dash, |ratio| format!("{ratio:.2}")),
+        share.map_or_else(dash, percent),
+        row.gateway_cpu.map_or_else(dash, percent),
+        if relayed {
+            row.connections.to_string()
+        } else {
+            dash()
+        },
+        if relayed {
+            row.lost.to_string()
+        } else {
+            dash()
+        },
+    ]
+}
+
+/// The path's name, with the plane that moves the bytes where the gateway has chosen it.
+pub(super) fn path_name(path: &str, plane: Option<&str>) -> String {
+    match plane {
+        Some(plane) if path == "auto" => format!("{path} ({plane})"),
+        Some(_) | None => path.to_owned(),
+    }
+}
+
+fn line(cells: &[String; 7], widths: &[usize; 7]) -> String {
+    let [name, figures @ ..] = cells;
+    let [first, others @ ..] = widths;
+    let figures = figures
+        .iter()
+        .zip(others)
+        .map(|(cell, width)| format!("  {cell:>width$}"));
+    format!("  {name:<first$}{}", figures.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let row = |name, gigabits: f64, moved: Option<Moved>| Row {
+            name,
+            bits_per_second: Some(gigabits * 1e9),
+            gateway_cpu: moved.map(|_| 0.07),
+            machine_cpu: Some(0.97),
+            moved,
+            connections: if moved.is_some() { 6 } else { 0 },
+            ..Row::default()
+        };
+        let redirected = Moved {
+            redirected: 99_000_000_000,
+            spliced: 0,
+            copied: 1_000_000_000,
+        };
+        vec![
+            row("no proxy", 27.4, None),
+            Row {
+                name: "sockmap",
+                declined: Some("no root".to_owned()),
+                ..Row::default()
+            },
+            row("auto", 21.9, Some(redirected)),
+        ]
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_fits_a_terminal() {
+        let table = table(&rows());
+        let expected =
+            "\x20 path            Gb/s  of no proxy  in kernel  s2cs CPU  connections  bytes lost
+  --------------  ----  -----------  ---------  --------  -----------  ----------
+  no proxy        27.4         1.00          -         -            -           -
+  sockmap            -            -          -         -            -           -
+  auto (sockmap)  21.9         0.80       99 %       7 %            6           0";
+        assert_eq!(table, expected);
+        assert!(table.lines().all(|line| line.len() <= 80));
+    }
+
+    #[test]
+    fn the_closing_says_what_was_lost_and_what_declined() {
+        let closing = closing(&rows());
+        assert!(closing.contains("100.0 GB in 6 connections"), "{closing}");
+        assert!(closing.contains("0 bytes were lost"), "{closing}");
+        assert!(closing.contains("97 % busy"), "{closing}");
+        assert!(closing.contains("sockmap: no root."), "{closing}");
+    }
+}
