@@ -141,7 +141,7 @@ mod tests {
         let line = screen.live_line(&live);
         assert!(line.len() < 80, "{} columns: {line}", line.len());
         assert!(
-            line.contains("auto (sockmap)") && line.contains("127.4 Gb/s"),
+            line.contains("auto: sockmap") && line.contains("127.4 Gb/s"),
             "{line}"
         );
     }

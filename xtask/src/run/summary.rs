@@ -149,7 +149,7 @@ fn cells(row: &Row, baseline: Option<f64>) -> [String; 7] {
 /// The path's name, with the plane that moves the bytes where the gateway has chosen it.
 pub(super) fn path_name(path: &str, plane: Option<&str>) -> String {
     match plane {
-        Some(plane) if path == "auto" => format!("{path} ({plane})"),
+        Some(plane) if path == "auto" => format!("{path}: {plane}"),
         Some(_) | None => path.to_owned(),
     }
 }
@@ -198,11 +198,11 @@ mod tests {
     fn the_table_is_aligned_and_fits_a_terminal() {
         let table = table(&rows());
         let expected =
-            "\x20 path            Gb/s  of no proxy  in kernel  s2cs CPU  connections  bytes lost
-  --------------  ----  -----------  ---------  --------  -----------  ----------
-  no proxy        27.4         1.00          -         -            -           -
-  sockmap            -            -          -         -            -           -
-  auto (sockmap)  21.9         0.80       99 %       7 %            6           0";
+            "\x20 path           Gb/s  of no proxy  in kernel  s2cs CPU  connections  bytes lost
+  -------------  ----  -----------  ---------  --------  -----------  ----------
+  no proxy       27.4         1.00          -         -            -           -
+  sockmap           -            -          -         -            -           -
+  auto: sockmap  21.9         0.80       99 %       7 %            6           0";
         assert_eq!(table, expected);
         assert!(table.lines().all(|line| line.len() <= 80));
     }
