@@ -10,6 +10,7 @@
 //!   process      a child with its output captured, ended by its guard
 //!   gateway      the real `s2cs forward` as such a child, its log parsed
 //!   iperf        a real iperf3 as traffic
+//!   load         messages in time, connections in a row, connections that say nothing
 //!   sys          the only unsafe code
 //! ```
 //!
@@ -22,6 +23,7 @@ pub mod cleanup;
 pub mod command;
 pub mod gateway;
 pub mod iperf;
+pub mod load;
 pub mod netns;
 pub mod process;
 pub mod sys;

@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's own commands; this file only names them.
 
+mod bench;
 mod build;
 mod build_ebpf;
 mod cmd;
@@ -20,6 +21,8 @@ enum Task {
     Build(build::Args),
     /// Stream a real iperf3 through the gateway on each plane, or run `s2cs` with ARGS.
     Run(run::RunArgs),
+    /// Compare every plane with no proxy, haproxy, nginx and socat, side by side.
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> Result<()> {
@@ -27,5 +30,6 @@ fn main() -> Result<()> {
         Task::Setup(args) => setup::main(args),
         Task::Build(args) => build::main(args),
         Task::Run(args) => run::run(args),
+        Task::Bench(args) => bench::run(args),
     }
 }
