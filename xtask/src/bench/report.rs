@@ -51,7 +51,8 @@ pub(super) fn row_table(record: &Record, row: Row) -> String {
         let mut cells = vec![subject.to_string()];
         for &metric in &shown {
             cells.push(median_cell(record, row, subject, metric));
-            cells.extend(comparisons(record, row, subject, metric));
+            let beside = comparisons(row, subject, metric);
+            cells.extend(beside.map(|(_, quantity, digits)| value_cell(record, &quantity, digits)));
         }
         table.push(cells);
     }
@@ -62,55 +63,58 @@ fn headings(row: Row, shown: &[Metric]) -> Vec<String> {
     let mut headings = vec!["subject".to_owned()];
     for &metric in shown {
         headings.push(format!("{metric}, {}", metric.unit()));
-        if is_rate(metric) {
-            headings.extend(["× no proxy".to_owned(), "× haproxy".to_owned()]);
-        } else if is_cost(row, metric) {
-            headings.extend(["beyond no proxy".to_owned(), "× haproxy's".to_owned()]);
-        }
+        headings.extend(
+            comparisons(row, Subject::NoProxy, metric).map(|(heading, ..)| heading.to_owned()),
+        );
     }
     headings
 }
 
-/// What stands beside a median: ratios of a rate, the extra of a cost.
-fn comparisons(record: &Record, row: Row, subject: Subject, metric: Metric) -> Vec<String> {
+/// What stands beside a median, each with its heading and its digits: ratios of a rate, the extra
+/// of a cost.
+fn comparisons(
+    row: Row,
+    subject: Subject,
+    metric: Metric,
+) -> impl Iterator<Item = (&'static str, Quantity, usize)> {
     let of = |subject| Quantity::Of(row, subject, metric);
     let beyond = |subject| Quantity::Beyond(row, subject, metric);
-    let quantities = if is_rate(metric) {
-        [Subject::NoProxy, Subject::Haproxy].map(|base| (Quantity::ratio(of(subject), of(base)), 2))
-    } else if is_cost(row, metric) {
-        let ratio = Quantity::ratio(beyond(subject), beyond(Subject::Haproxy));
-        [(beyond(subject), metric.digits()), (ratio, 2)]
-    } else {
-        return Vec::new();
+    let of_base = |base| Quantity::ratio(of(subject), of(base));
+    let comparisons = match metric {
+        Metric::Goodput | Metric::ConnectionRate => vec![
+            ("× no proxy", of_base(Subject::NoProxy), 2),
+            ("× haproxy", of_base(Subject::Haproxy), 2),
+        ],
+        Metric::CpuPerGb | Metric::CpuPerMessage | Metric::CpuPerConnection => vec![
+            ("beyond no proxy", beyond(subject), metric.digits()),
+            (
+                "× haproxy's",
+                Quantity::ratio(beyond(subject), beyond(Subject::Haproxy)),
+                2,
+            ),
+        ],
+        Metric::LatencyP50 | Metric::LatencyP99 => {
+            vec![("added", beyond(subject), metric.digits())]
+        }
+        Metric::KernelShare
+        | Metric::MemoryPerConnection
+        | Metric::RetransmitsPerGb
+        | Metric::SenderLateP99
+        | Metric::Stolen
+        | Metric::WakeUps => Vec::new(),
     };
-    let cell = |(quantity, digits): (Quantity, usize)| {
-        let value = quantity.evaluate(record, &record.all_repeats());
-        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
-    };
-    quantities.map(cell).to_vec()
-}
-
-fn is_rate(metric: Metric) -> bool {
-    matches!(metric, Metric::Goodput | Metric::ConnectionRate)
-}
-
-/// Whether no proxy's part of a metric is to be taken off. Idle memory has none.
-fn is_cost(row: Row, metric: Metric) -> bool {
-    row.concerns(Subject::NoProxy)
-        && matches!(
-            metric,
-            Metric::CpuPerGb
-                | Metric::CpuPerMessage
-                | Metric::CpuPerConnection
-                | Metric::LatencyP50
-                | Metric::LatencyP99
-        )
+    comparisons.into_iter()
 }
 
 fn has(record: &Record, row: Row, subject: Subject, metric: Metric) -> bool {
     record
         .median(row, subject, metric, &record.all_repeats())
         .is_some()
+}
+
+fn value_cell(record: &Record, quantity: &Quantity, digits: usize) -> String {
+    let value = quantity.evaluate(record, &record.all_repeats());
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 fn median_cell(record: &Record, row: Row, subject: Subject, metric: Metric) -> String {
@@ -131,31 +135,37 @@ fn interval(estimate: &Estimate, digits: usize) -> String {
     format!("{value:.digits$} [{low:.digits$} – {high:.digits$}]")
 }
 
-/// The table of the targets.
+/// The table of the targets, and how many could not be judged.
 pub(super) fn targets(verdicts: &[Verdict]) -> String {
     let headings = ["row", "target", "found", "verdict"]
         .map(str::to_owned)
         .to_vec();
     let mut table = Table::new(headings);
-    for Verdict {
-        row,
-        target,
-        bound: _,
-        found,
-        outcome,
-    } in verdicts
-    {
-        let found = found
-            .as_ref()
-            .map_or_else(|| "-".to_owned(), |found| interval(found, 2));
+    let mut unjudged = 0;
+    for verdict in verdicts {
+        let Verdict {
+            row,
+            target,
+            bound: _,
+            found,
+            outcome,
+        } = verdict;
+        let Some(found) = found else {
+            unjudged += 1;
+            continue;
+        };
         table.push(vec![
             row.to_string(),
             target.clone(),
-            found,
+            interval(found, 2),
             outcome.clone(),
         ]);
     }
-    table.to_string()
+    let mut text = table.to_string();
+    if unjudged > 0 {
+        text += &format!("\n{unjudged} targets need subjects that were not measured.\n");
+    }
+    text
 }
 
 fn head(record: &Record) -> String {
