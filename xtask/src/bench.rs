@@ -16,6 +16,7 @@ mod fixture;
 mod machine;
 mod meter;
 mod metric;
+mod others;
 mod peer;
 mod plan;
 mod process_tree;
@@ -73,6 +74,9 @@ pub(crate) struct BenchArgs {
     /// Decides the order of the subjects [default: the clock]
     #[arg(long)]
     seed: Option<u64>,
+    /// How often a sample is taken again when others used the machine meanwhile
+    #[arg(long, default_value_t = 2)]
+    retakes: u16,
     /// Three rows, three repeats of 2 s: for a first look
     #[arg(long)]
     quick: bool,
@@ -116,6 +120,7 @@ fn settings(args: BenchArgs) -> Result<Settings> {
         rows,
         subjects,
         seed,
+        retakes,
         quick,
         check_meter,
     } = args;
@@ -138,6 +143,7 @@ fn settings(args: BenchArgs) -> Result<Settings> {
         rows,
         subjects,
         seed: seed.unwrap_or_else(seed_from_clock),
+        retakes: usize::from(retakes),
         folder: workspace::target().join("bench"),
     })
 }

@@ -14,6 +14,7 @@ pub(super) fn record(row: Row, metric: Metric, pairs: &[(Subject, f64)]) -> Reco
         repeat,
         row,
         subject,
+        others: 0.0,
         measures: Measures::from([(metric, value)]),
         failure: None,
     };

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::plan::Step;
-use super::record::Sample;
+use super::record::{DISTURBED, Sample};
 
 /// How far a run is.
 #[derive(Debug)]
@@ -64,7 +64,14 @@ fn words(sample: &Sample) -> String {
         let (digits, unit) = (metric.digits(), metric.unit());
         Some(format!("{metric} {value:.digits$} {unit}"))
     });
-    measured.take(3).collect::<Vec<_>>().join(", ")
+    let words = measured.take(3).collect::<Vec<_>>().join(", ");
+    if sample.others > DISTURBED {
+        return format!(
+            "{words}; disturbed, others used {:.2} CPU-s/s",
+            sample.others
+        );
+    }
+    words
 }
 
 fn minutes(time: Duration) -> String {

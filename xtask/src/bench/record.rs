@@ -14,6 +14,9 @@ use super::subject::Subject;
 /// Raised when a reader of older files would misread a newer one.
 pub(crate) const FORMAT: u32 = 1;
 
+/// CPU-seconds per second of other processes from which a sample counts as disturbed.
+pub(crate) const DISTURBED: f64 = 0.10;
+
 /// A whole run.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Record {
@@ -72,6 +75,8 @@ pub(crate) struct Sample {
     pub(crate) row: Row,
     /// Which subject.
     pub(crate) subject: Subject,
+    /// CPU-seconds per second that other processes used meanwhile.
+    pub(crate) others: f64,
     /// What was measured; empty when it failed.
     pub(crate) measures: Measures,
     /// Why it failed.
@@ -122,6 +127,14 @@ impl Record {
         self.samples
             .iter()
             .filter_map(|sample| Some((sample, sample.failure.as_deref()?)))
+    }
+
+    /// How many samples others disturbed.
+    pub(crate) fn disturbed(&self) -> usize {
+        self.samples
+            .iter()
+            .filter(|sample| sample.others > DISTURBED)
+            .count()
     }
 
     fn by_repeat(&self, row: Row, subject: Subject, metric: Metric) -> BTreeMap<usize, f64> {

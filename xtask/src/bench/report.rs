@@ -3,16 +3,12 @@
 
 use super::meter::check::{KnownLoad, TOLERANCE};
 use super::metric::Metric;
-use super::record::{Record, Verdict};
+use super::record::{DISTURBED, Record, Verdict};
 use super::rows::Row;
 use super::stats::Estimate;
 use super::subject::Subject;
 use super::table::Table;
 use super::verdict::Quantity;
-
-/// The load of the machine on its own above which the figures are called disturbed, CPU-seconds
-/// per second.
-const QUIET_BACKGROUND: f64 = 0.15;
 
 /// Retransmits per GB from which a median is marked: the path reordered or dropped, and the
 /// figure may tell of that rather than of the relay.
@@ -223,8 +219,13 @@ fn meter(record: &Record) -> String {
             "\n**The meter was off by more than {percent:.0} %: CPU figures are unproven.**\n"
         );
     }
-    if worst > QUIET_BACKGROUND {
-        text.push_str("\n**Others were using this machine: read the ratios with care.**\n");
+    let disturbed = record.disturbed();
+    if disturbed > 0 {
+        text += &format!(
+            "\n**Others used more than {DISTURBED:.2} CPU-s/s during {disturbed} of {} samples: \
+             read the ratios with care.**\n",
+            record.samples.len()
+        );
     }
     text
 }
@@ -288,6 +289,14 @@ mod tests {
         let mut record = run();
         record.samples[1].failure = Some("it broke".to_owned());
         assert!(markdown(&record).contains("saturated-1, haproxy, repeat 1: it broke"));
+    }
+
+    #[test]
+    fn disturbed_samples_are_counted_aloud() {
+        let mut record = run();
+        assert!(!markdown(&record).contains("with care"));
+        record.samples[1].others = 0.5;
+        assert!(markdown(&record).contains("during 1 of 9 samples"));
     }
 
     #[test]

@@ -11,10 +11,11 @@ use super::calendar;
 use super::machine::Machine;
 use super::meter::{self, Meter, check};
 use super::metric::Metric;
+use super::others::Others;
 use super::peer::{Assignment, version_line};
 use super::plan::{self, Step};
 use super::progress::Progress;
-use super::record::{FORMAT, MeterFacts, Record, Sample, SubjectFacts};
+use super::record::{DISTURBED, FORMAT, MeterFacts, Record, Sample, SubjectFacts};
 use super::relay::Workshop;
 use super::report;
 use super::rows::{Measures, Row};
@@ -37,6 +38,8 @@ pub(super) struct Settings {
     pub(super) rows: Vec<Row>,
     pub(super) subjects: Vec<Subject>,
     pub(super) seed: u64,
+    /// How often a disturbed sample is taken again.
+    pub(super) retakes: usize,
     /// Where reports go.
     pub(super) folder: PathBuf,
     /// Our own binary, when a subject needs it.
@@ -68,7 +71,7 @@ pub(super) fn compare(settings: &Settings) -> Result<()> {
                 .background
                 .push(check::background(&meter, BACKGROUND_WINDOW)?);
         }
-        let sample = take(step, settings, &workshop, &meter);
+        let sample = take(step, settings, &workshop, &meter)?;
         progress.tell(&sample, settings.duration);
         record.samples.push(sample);
     }
@@ -137,26 +140,50 @@ fn facts(subject: Subject, workshop: &Workshop) -> Result<SubjectFacts> {
     }
 }
 
-/// Takes one sample. A failure is recorded: the rest of a long run is worth having.
-fn take(step: &Step, settings: &Settings, workshop: &Workshop, meter: &Meter) -> Sample {
+/// Takes one sample, again if others disturbed it, and keeps the least disturbed take. What
+/// decides is only what others did, never what was measured.
+fn take(step: &Step, settings: &Settings, workshop: &Workshop, meter: &Meter) -> Result<Sample> {
+    let mut best = take_once(step, settings, workshop, meter)?;
+    for _ in 0..settings.retakes {
+        if best.others <= DISTURBED {
+            break;
+        }
+        let again = take_once(step, settings, workshop, meter)?;
+        if again.others < best.others {
+            best = again;
+        }
+    }
+    Ok(best)
+}
+
+/// A failure is recorded: the rest of a long run is worth having.
+fn take_once(
+    step: &Step,
+    settings: &Settings,
+    workshop: &Workshop,
+    meter: &Meter,
+) -> Result<Sample> {
     let &Step {
         repeat,
         row,
         subject,
     } = step;
+    let start = Others::read()?;
     let measured = Stage::set(subject, row.cap(), workshop, meter, settings.duration)
         .and_then(|stage| row.measure(&stage));
+    let others = Others::since(start)?;
     let (measures, failure) = match measured {
         Ok(measures) => (measures, None),
         Err(error) => (Measures::new(), Some(format!("{error:#}"))),
     };
-    Sample {
+    Ok(Sample {
         repeat,
         row,
         subject,
+        others,
         measures,
         failure,
-    }
+    })
 }
 
 fn conclude(settings: &Settings, mut record: Record) -> Result<()> {
