@@ -12,6 +12,7 @@
 //!   iperf        a real iperf3 as traffic
 //!   traffic      streams whose every byte is known, sockets that check them, deadlines
 //!   contract     what every plane promises, as cases over the real gateway
+//!   load         messages in time, connections in a row, connections that say nothing
 //!   sys          the only unsafe code
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod command;
 pub mod contract;
 pub mod gateway;
 pub mod iperf;
+pub mod load;
 pub mod netns;
 pub mod process;
 pub mod sys;

@@ -193,6 +193,14 @@ impl Host {
         Ok(())
     }
 
+    /// Caps what this host sends by `device`, at `rate` bits per second on the wire.
+    ///
+    /// # Errors
+    /// When the host has no such device or it is capped already.
+    pub fn cap(&self, device: &str, rate: u64) -> Result<()> {
+        link::cap(&self.netns, device, rate)
+    }
+
     fn address(&self, device: &str, subnet: u8, last: u8) -> Result<()> {
         let v4 = format!("{}/24", v4(subnet, last));
         let v6 = format!("{}/64", v6(subnet, last));

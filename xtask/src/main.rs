@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's own commands; this file only names them.
 
+mod bench;
 mod build;
 mod build_ebpf;
 mod check;
@@ -21,6 +22,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
+    /// Compare every plane with no proxy, haproxy, nginx and socat, side by side.
+    Bench(bench::BenchArgs),
     /// Build the eBPF objects into target/bpf/, then `s2cs` in release.
     Build(build::Args),
     /// Everything that can be said without running the code: format, tidy, clippy, rustdoc.
@@ -41,6 +44,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
+        Task::Bench(args) => bench::run(args),
         Task::Build(args) => build::main(args),
         Task::Check => check::main(),
         Task::Ci => ci::main(),

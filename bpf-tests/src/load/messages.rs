@@ -1,0 +1,186 @@
+//! Messages of one size, each due at its own moment: an open loop.
+//!
+//! A message carries the moment it was *due*, not the moment it was sent, so a sender that is
+//! held up does not hide the delay from the figures.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::thread::{ClockId as SleepClock, clock_nanosleep_absolute, set_current_timer_slack};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// Bytes at the start of a message: when it was due (nanoseconds, monotonic) and its number.
+const HEADER: usize = 16;
+
+/// The time between the start of a run and its first message.
+const LEAD: Duration = Duration::from_millis(1);
+
+/// What to send, and when.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MessageLoad {
+    /// Bytes of one message, at least 16.
+    pub size: usize,
+    /// From one message to the next.
+    pub interval: Duration,
+    /// How many messages.
+    pub count: u32,
+}
+
+/// What became of the messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageReport {
+    /// From the moment a message was due to the moment its last byte was read, nanoseconds,
+    /// ascending; one for each message.
+    pub latencies_ns: Vec<u64>,
+    /// How late the sender itself began to write, nanoseconds, ascending.
+    pub late_ns: Vec<u64>,
+}
+
+impl MessageLoad {
+    /// Sends all messages into `sender` and reads them from `receiver`. The same pair of streams
+    /// can be used again.
+    ///
+    /// # Errors
+    /// When a message is lost, changed or out of order, or a socket fails.
+    pub fn run(&self, sender: &TcpStream, receiver: &TcpStream) -> Result<MessageReport> {
+        if self.size < HEADER {
+            bail!(
+                "a message of {} bytes cannot hold its header of {HEADER}",
+                self.size
+            );
+        }
+        let (sent, received) = std::thread::scope(|scope| {
+            let sending = scope.spawn(|| self.send(sender));
+            let received = self.receive(receiver);
+            (sending.join(), received)
+        });
+        let Ok(sent) = sent else {
+            bail!("the sender of messages panicked");
+        };
+        let (mut late_ns, mut latencies_ns) = (sent?, received?);
+        late_ns.sort_unstable();
+        latencies_ns.sort_unstable();
+        Ok(MessageReport {
+            latencies_ns,
+            late_ns,
+        })
+    }
+
+    fn send(&self, mut sender: &TcpStream) -> Result<Vec<u64>> {
+        // The default slack of 50 µs would be half of the interval.
+        set_current_timer_slack(NonZeroU64::new(1)).context("setting the timer slack")?;
+        let mut message = vec![0; self.size];
+        let mut late_ns = Vec::with_capacity(self.count as usize);
+        let mut due = monotonic() + LEAD;
+        for number in 0..u64::from(self.count) {
+            sleep_until(due)?;
+            let due_ns = nanoseconds(due);
+            message[..8].copy_from_slice(&due_ns.to_le_bytes());
+            message[8..HEADER].copy_from_slice(&number.to_le_bytes());
+            late_ns.push(nanoseconds(monotonic()).saturating_sub(due_ns));
+            sender
+                .write_all(&message)
+                .with_context(|| format!("sending message {number}"))?;
+            due += self.interval;
+        }
+        Ok(late_ns)
+    }
+
+    fn receive(&self, mut receiver: &TcpStream) -> Result<Vec<u64>> {
+        let mut message = vec![0; self.size];
+        let mut latencies_ns = Vec::with_capacity(self.count as usize);
+        for number in 0..u64::from(self.count) {
+            receiver
+                .read_exact(&mut message)
+                .with_context(|| format!("message {number} did not arrive"))?;
+            let now_ns = nanoseconds(monotonic());
+            let (due_ns, carried) = header(&message);
+            if carried != number {
+                bail!("message {carried} arrived in the place of {number}");
+            }
+            latencies_ns.push(now_ns.saturating_sub(due_ns));
+        }
+        Ok(latencies_ns)
+    }
+}
+
+fn header(message: &[u8]) -> (u64, u64) {
+    let word = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&message[at..at + 8]);
+        u64::from_le_bytes(bytes)
+    };
+    (word(0), word(8))
+}
+
+fn sleep_until(due: Duration) -> Result<()> {
+    let at = Timespec::try_from(due).context("a due time beyond the clock")?;
+    loop {
+        match clock_nanosleep_absolute(SleepClock::Monotonic, &at) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("sleeping until a message is due"),
+        }
+    }
+}
+
+/// The monotonic clock. Not `Instant`, whose value cannot be written into a message.
+fn monotonic() -> Duration {
+    // The monotonic clock counts from the boot: it is never negative.
+    Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    const LOAD: MessageLoad = MessageLoad {
+        size: 64,
+        interval: Duration::from_micros(50),
+        count: 500,
+    };
+
+    fn streams() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (near, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn every_message_is_timed_in_order_and_the_streams_can_be_used_again() {
+        let (near, far) = streams();
+        for _ in 0..2 {
+            let report = LOAD.run(&near, &far).unwrap();
+            assert_eq!(
+                (report.latencies_ns.len(), report.late_ns.len()),
+                (500, 500)
+            );
+            assert!(report.latencies_ns.is_sorted() && report.late_ns.is_sorted());
+            // Latency counts from when a message was due, so it holds the sender's own delay.
+            assert!(report.latencies_ns[499] >= report.late_ns[0]);
+        }
+    }
+
+    #[test]
+    fn a_message_out_of_place_is_an_error() {
+        let (near, far) = streams();
+        (&near).write_all(&[7; 64]).unwrap();
+        let error = LOAD.run(&near, &far).unwrap_err().to_string();
+        assert!(error.contains("in the place of 0"), "{error}");
+    }
+
+    #[test]
+    fn a_message_too_small_for_its_header_is_refused() {
+        let (near, far) = streams();
+        assert!(MessageLoad { size: 15, ..LOAD }.run(&near, &far).is_err());
+    }
+}

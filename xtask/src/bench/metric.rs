@@ -1,0 +1,119 @@
+//! What is measured: names, units, and which way is better.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One measured quantity.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Metric {
+    /// What arrived at the consumer, Gb/s.
+    Goodput,
+    /// Segments the producer's host sent again, per GB.
+    RetransmitsPerGb,
+    /// CPU-seconds of the whole system per GB (10^9 bytes) that arrived.
+    CpuPerGb,
+    /// From the moment a message was due to the moment it was read, µs: half are faster.
+    LatencyP50,
+    /// The same, 99 of 100 are faster.
+    LatencyP99,
+    /// How late the sender of messages itself was, µs: 99 of 100 were less late.
+    SenderLateP99,
+    /// CPU of the whole system per message, µs.
+    CpuPerMessage,
+    /// Connections made, used and ended in order, per second.
+    ConnectionRate,
+    /// CPU of the whole system per connection, µs.
+    CpuPerConnection,
+    /// Memory of the relay's processes (proportional set size) per idle connection, KiB.
+    MemoryPerConnection,
+    /// Context switches of the relay's threads while all connections are quiet.
+    WakeUps,
+    /// The share of the relayed bytes that the sockmap redirected in the kernel, 0 to 1.
+    KernelShare,
+    /// CPU-seconds that the host gave to others, per second.
+    Stolen,
+}
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Better {
+    /// More of it.
+    Higher,
+    /// Less of it.
+    Lower,
+}
+
+impl Metric {
+    /// Which way is better.
+    pub(super) fn better(self) -> Better {
+        match self {
+            Self::Goodput | Self::ConnectionRate | Self::KernelShare => Better::Higher,
+            Self::RetransmitsPerGb
+            | Self::CpuPerGb
+            | Self::LatencyP50
+            | Self::LatencyP99
+            | Self::SenderLateP99
+            | Self::CpuPerMessage
+            | Self::CpuPerConnection
+            | Self::MemoryPerConnection
+            | Self::WakeUps
+            | Self::Stolen => Better::Lower,
+        }
+    }
+
+    /// The unit, as tables have it.
+    pub(super) fn unit(self) -> &'static str {
+        match self {
+            Self::Goodput => "Gb/s",
+            Self::RetransmitsPerGb => "per GB",
+            Self::CpuPerGb => "s/GB",
+            Self::LatencyP50
+            | Self::LatencyP99
+            | Self::SenderLateP99
+            | Self::CpuPerMessage
+            | Self::CpuPerConnection => "µs",
+            Self::ConnectionRate => "per s",
+            Self::MemoryPerConnection => "KiB",
+            Self::WakeUps => "in all",
+            Self::KernelShare => "of 1",
+            Self::Stolen => "s/s",
+        }
+    }
+
+    /// Digits behind the point, as tables have them.
+    pub(super) fn digits(self) -> usize {
+        match self {
+            Self::CpuPerGb => 3,
+            Self::Goodput | Self::KernelShare | Self::Stolen => 2,
+            Self::LatencyP50
+            | Self::LatencyP99
+            | Self::SenderLateP99
+            | Self::CpuPerMessage
+            | Self::CpuPerConnection
+            | Self::MemoryPerConnection => 1,
+            Self::RetransmitsPerGb | Self::ConnectionRate | Self::WakeUps => 0,
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Goodput => "goodput",
+            Self::RetransmitsPerGb => "retransmits",
+            Self::CpuPerGb => "CPU",
+            Self::LatencyP50 => "latency p50",
+            Self::LatencyP99 => "latency p99",
+            Self::SenderLateP99 => "sender late p99",
+            Self::CpuPerMessage => "CPU/message",
+            Self::ConnectionRate => "connections",
+            Self::CpuPerConnection => "CPU/connection",
+            Self::MemoryPerConnection => "memory/connection",
+            Self::WakeUps => "wake-ups",
+            Self::KernelShare => "sockmap share",
+            Self::Stolen => "stolen by host",
+        })
+    }
+}

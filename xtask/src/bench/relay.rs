@@ -1,0 +1,241 @@
+//! One subject, running in the gateway.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bpf_tests::cleanup;
+use bpf_tests::gateway::{Gateway, GatewayOptions, Plane};
+use bpf_tests::process::Process;
+use bpf_tests::topology::{Family, Topology};
+
+use super::peer::Assignment;
+use super::process_tree::ProcessTree;
+use super::subject::{Maker, Peer, Subject};
+
+/// How long a peer may take until it listens.
+const START_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long our own may take to end once its connections are closed.
+const END_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How often a starting peer is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// What starting a subject takes.
+#[derive(Debug)]
+pub(super) struct Workshop {
+    folder: PathBuf,
+    s2cs: Option<PathBuf>,
+    threads: usize,
+}
+
+/// A running subject. Ends when dropped.
+#[derive(Debug)]
+pub(super) struct Relay {
+    address: SocketAddr,
+    program: Program,
+}
+
+#[derive(Debug)]
+enum Program {
+    None,
+    Ours(Box<Gateway>),
+    Peer(Process),
+}
+
+impl Workshop {
+    /// Makes a folder for configurations below `parent`; it is removed at the end, also by
+    /// Ctrl-C. `s2cs` is our own binary, where it is needed.
+    ///
+    /// Errors when the folder cannot be made.
+    pub(super) fn open(parent: &Path, s2cs: Option<PathBuf>, threads: usize) -> Result<Self> {
+        let folder = parent.join(format!("run-{}", std::process::id()));
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let on_signal = folder.clone();
+        cleanup::on_ending_signal(move || drop(fs::remove_dir_all(on_signal)))?;
+        Ok(Self {
+            folder,
+            s2cs,
+            threads,
+        })
+    }
+
+    /// Starts `subject` in the gateway of `topology` before `target`, and waits until it listens.
+    ///
+    /// Errors when it is not installed, does not start, or is not what was asked for.
+    pub(super) fn start(
+        &self,
+        subject: Subject,
+        topology: &Topology,
+        target: SocketAddr,
+    ) -> Result<Relay> {
+        let relay = match subject.maker() {
+            Maker::Nobody => Ok(Relay {
+                address: target,
+                program: Program::None,
+            }),
+            Maker::Ours(plane) => self.start_ours(plane, topology, target),
+            Maker::Peer(peer) => self.start_peer(peer, topology, target),
+        };
+        relay.with_context(|| format!("cannot start {subject}"))
+    }
+
+    /// Our own binary.
+    ///
+    /// Errors when the run was set up without it.
+    pub(super) fn s2cs(&self) -> Result<&Path> {
+        self.s2cs
+            .as_deref()
+            .context("this run was set up without s2cs")
+    }
+
+    /// How many threads a peer gets.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn start_ours(&self, plane: Plane, topology: &Topology, target: SocketAddr) -> Result<Relay> {
+        let gateway = GatewayOptions::new(self.s2cs()?, plane)
+            .listen(dialled(topology))
+            .target(target)
+            .start(topology.gateway.netns())?;
+        let chosen = gateway.plane()?;
+        ensure!(
+            chosen == plane.as_str(),
+            "it runs on {chosen} though {plane} was asked for"
+        );
+        let address = gateway.address()?;
+        Ok(Relay {
+            address,
+            program: Program::Ours(Box::new(gateway)),
+        })
+    }
+
+    fn start_peer(&self, peer: Peer, topology: &Topology, target: SocketAddr) -> Result<Relay> {
+        let place = topology.gateway.place();
+        let address = dialled(topology);
+        let listen = SocketAddr::new(address, place.free_port(address)?);
+        let assignment = Assignment {
+            listen,
+            target,
+            threads: self.threads,
+        };
+        let command = peer.command(place, &self.folder, &assignment)?;
+        let mut process = Process::spawn(command)?;
+        wait_until_listening(&mut process, listen.port())?;
+        Ok(Relay {
+            address: listen,
+            program: Program::Peer(process),
+        })
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            eprintln!("cannot remove {}: {error}", self.folder.display());
+        }
+    }
+}
+
+impl Relay {
+    /// What the producer dials.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its processes; `None` when there is no relay.
+    pub(super) fn processes(&self) -> Option<ProcessTree> {
+        match &self.program {
+            Program::None => None,
+            Program::Ours(gateway) => Some(ProcessTree::of(gateway.id())),
+            Program::Peer(process) => Some(ProcessTree::of(process.id())),
+        }
+    }
+
+    /// Ends it. Of our own: the share of the bytes towards the target that the sockmap
+    /// redirected.
+    ///
+    /// Errors when our own does not end cleanly or counted a loss.
+    pub(super) fn finish(self) -> Result<Option<f64>> {
+        let Program::Ours(mut gateway) = self.program else {
+            return Ok(None);
+        };
+        let status = gateway.terminate(END_DEADLINE)?;
+        ensure!(status.success(), "s2cs ended with {status}");
+        let mismatches = gateway.messages("ledger mismatch");
+        if let Some(first) = mismatches.first() {
+            bail!(
+                "s2cs lost count of bytes {} times; first: {:?}",
+                mismatches.len(),
+                first
+            );
+        }
+        let (mut redirected, mut moved) = (0, 0);
+        for connection in gateway.closed()? {
+            redirected += connection.to_upstream.redirected;
+            moved += connection.to_upstream.bytes;
+        }
+        Ok((moved > 0).then(|| redirected as f64 / moved as f64))
+    }
+}
+
+/// The gateway's address that the producer dials.
+fn dialled(topology: &Topology) -> IpAddr {
+    topology.gateway.ip(Family::V4)
+}
+
+fn wait_until_listening(process: &mut Process, port: u16) -> Result<()> {
+    let start = Instant::now();
+    // The child shows its own namespace's sockets as soon as it is inside.
+    let table = format!("/proc/{}/net/tcp", process.id());
+    while start.elapsed() < START_DEADLINE {
+        if fs::read_to_string(&table).is_ok_and(|text| listens(&text, port)) {
+            return Ok(());
+        }
+        if process.wait(POLL_INTERVAL).is_ok() {
+            bail!(
+                "`{}` ended at once: {}",
+                process.line(),
+                process.output().tail()
+            );
+        }
+    }
+    bail!(
+        "`{}` does not listen: {}",
+        process.line(),
+        process.output().tail()
+    )
+}
+
+/// Whether `table`, the text of `/proc/net/tcp`, has a listener on `port`.
+fn listens(table: &str, port: u16) -> bool {
+    /// `TCP_LISTEN` as the table writes it.
+    const LISTENING: &str = "0A";
+    let local = format!(":{port:04X}");
+    table.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let (address, state) = (fields.nth(1), fields.nth(1));
+        address.is_some_and(|address| address.ends_with(&local)) && state == Some(LISTENING)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_listener_on_the_port_counts_as_listening() {
+        let table = "  sl  local_address rem_address   st tx_queue\n\
+             0: 0101470A:1F90 00000000:0000 0A 00000000:00000000\n\
+             1: 0101470A:1F91 0201470A:1F92 01 00000000:00000000\n";
+        assert!(listens(table, 0x1F90));
+        assert!(!listens(table, 0x1F91));
+        assert!(!listens(table, 0x1F92));
+        assert!(!listens("", 0x1F90));
+    }
+}

@@ -1,0 +1,61 @@
+//! New connections: how many per second, and what one costs.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use bpf_tests::load;
+use bpf_tests::load::connections::{Answering, ConnectionLoad, spare_ports};
+
+use super::Measures;
+use crate::bench::metric::Metric;
+use crate::bench::stage::Stage;
+
+/// Unmeasured connections first.
+pub(super) const WARM_UP: Duration = Duration::from_millis(500);
+
+/// Connections open at once, and threads that answer them.
+const WORKERS: usize = 8;
+
+/// Connections for the stage's duration.
+///
+/// Errors when a connection fails or the subject does.
+pub(super) fn measure(stage: &Stage<'_>) -> Result<Measures> {
+    spare_ports(stage.topology())?;
+    let listener = load::listen(stage.consumer().netns(), stage.consumer_ip())?;
+    let target = listener
+        .local_addr()
+        .context("asking where the consumer listens")?;
+    let answering = Answering::start(listener, WORKERS)?;
+    let relay = stage.relay(target)?;
+    let producer = stage.producer().netns();
+    let load = |duration| ConnectionLoad {
+        workers: WORKERS,
+        duration,
+    };
+    load(WARM_UP).run(producer, relay.address());
+
+    let start = stage.meter.read()?;
+    let report = load(stage.duration).run(producer, relay.address());
+    let usage = stage.meter.since(&start)?;
+
+    ensure!(
+        report.failed == 0,
+        "{} of {} connections failed; the first: {}",
+        report.failed,
+        report.failed + report.completed,
+        report.first_failure.unwrap_or_default()
+    );
+    relay.finish()?;
+    drop(answering);
+    Ok(Measures::from([
+        (
+            Metric::ConnectionRate,
+            report.completed as f64 / report.seconds,
+        ),
+        (
+            Metric::CpuPerConnection,
+            usage.busy_s * 1e6 / report.completed as f64,
+        ),
+        (Metric::Stolen, usage.stolen_s / usage.elapsed_s),
+    ]))
+}

@@ -1,0 +1,265 @@
+//! One run from its settings to its report.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::calendar;
+use super::machine::Machine;
+use super::meter::{self, Meter, check};
+use super::metric::Metric;
+use super::others::Others;
+use super::peer::{Assignment, version_line};
+use super::plan::{self, Step};
+use super::progress::Progress;
+use super::record::{DISTURBED, FORMAT, MeterFacts, Record, Sample, SubjectFacts};
+use super::relay::Workshop;
+use super::report;
+use super::rows::{Measures, Row};
+use super::stage::{Cap, Stage};
+use super::stats::median;
+use super::subject::{Maker, Subject};
+use super::verdict;
+
+/// How long the machine is left alone to see what it does on its own.
+const BACKGROUND_WINDOW: Duration = Duration::from_secs(1);
+
+/// Pairs of streams, with and without soakers, of `--check-meter`.
+const DISTORTION_PAIRS: usize = 5;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) repeats: usize,
+    pub(super) duration: Duration,
+    pub(super) rows: Vec<Row>,
+    pub(super) subjects: Vec<Subject>,
+    pub(super) seed: u64,
+    /// How often a disturbed sample is taken again.
+    pub(super) retakes: usize,
+    /// Where reports go.
+    pub(super) folder: PathBuf,
+    /// Our own binary, when a subject needs it.
+    pub(super) s2cs: Option<PathBuf>,
+}
+
+/// Runs the comparison and writes its reports.
+///
+/// Errors when a subject is missing, a sample failed or the reports cannot be written.
+pub(super) fn compare(settings: &Settings) -> Result<()> {
+    let workshop = Workshop::open(&settings.folder, settings.s2cs.clone(), meter::cores()?)?;
+    let mut record = begin(settings, &workshop)?;
+    eprintln!("seed {}", settings.seed);
+    let meter = Meter::start()?;
+    record.meter.thresholds_ns = meter.thresholds_ns();
+    record.meter.checks = check::run(&meter)?;
+
+    let steps = plan::steps(
+        &settings.rows,
+        &settings.subjects,
+        settings.repeats,
+        settings.seed,
+    );
+    let mut progress = Progress::begin(&steps, settings.duration);
+    for (number, step) in steps.iter().enumerate() {
+        if number == 0 || steps[number - 1].repeat != step.repeat {
+            record
+                .meter
+                .background
+                .push(check::background(&meter, BACKGROUND_WINDOW)?);
+        }
+        let sample = take(step, settings, &workshop, &meter)?;
+        progress.tell(&sample, settings.duration);
+        record.samples.push(sample);
+    }
+    record
+        .meter
+        .background
+        .push(check::background(&meter, BACKGROUND_WINDOW)?);
+    record.meter.checks.extend(check::run(&meter)?);
+    drop(meter);
+    conclude(settings, record)
+}
+
+fn begin(settings: &Settings, workshop: &Workshop) -> Result<Record> {
+    let facts = |&subject| Ok((subject, facts(subject, workshop)?));
+    let subjects = settings
+        .subjects
+        .iter()
+        .map(facts)
+        .collect::<Result<BTreeMap<_, _>>>()?;
+    let rows = settings
+        .rows
+        .iter()
+        .map(|&row| (row, row.description().to_owned()));
+    Ok(Record {
+        format: FORMAT,
+        started: calendar::date_time(SystemTime::now()),
+        seed: settings.seed,
+        repeats: settings.repeats,
+        seconds: settings.duration.as_secs_f64(),
+        machine: Machine::look(meter::cores()?),
+        meter: MeterFacts::default(),
+        subjects,
+        iperf3: version_line("iperf3", "--version", "iperf 3")?,
+        rows: rows.collect(),
+        samples: Vec::new(),
+        verdicts: Vec::new(),
+    })
+}
+
+fn facts(subject: Subject, workshop: &Workshop) -> Result<SubjectFacts> {
+    match subject.maker() {
+        Maker::Nobody => Ok(SubjectFacts {
+            version: "the kernel routes".to_owned(),
+            configuration: "net.ipv4.ip_forward=1".to_owned(),
+        }),
+        Maker::Ours(plane) => {
+            let program = workshop.s2cs()?.to_string_lossy();
+            Ok(SubjectFacts {
+                version: version_line(&program, "--version", "s2cs")?,
+                configuration: format!("s2cs forward --plane {plane}"),
+            })
+        }
+        Maker::Peer(peer) => {
+            let blank = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+            let threads = workshop.threads();
+            let assignment = Assignment {
+                listen: blank,
+                target: blank,
+                threads,
+            };
+            Ok(SubjectFacts {
+                version: peer.version()?,
+                configuration: peer.configuration("FOLDER".as_ref(), &assignment)?,
+            })
+        }
+    }
+}
+
+/// Takes one sample, again if others disturbed it, and keeps the least disturbed take. What
+/// decides is only what others did, never what was measured.
+fn take(step: &Step, settings: &Settings, workshop: &Workshop, meter: &Meter) -> Result<Sample> {
+    let mut best = take_once(step, settings, workshop, meter)?;
+    for _ in 0..settings.retakes {
+        if best.others <= DISTURBED {
+            break;
+        }
+        let again = take_once(step, settings, workshop, meter)?;
+        if again.others < best.others {
+            best = again;
+        }
+    }
+    Ok(best)
+}
+
+/// A failure is recorded: the rest of a long run is worth having.
+fn take_once(
+    step: &Step,
+    settings: &Settings,
+    workshop: &Workshop,
+    meter: &Meter,
+) -> Result<Sample> {
+    let &Step {
+        repeat,
+        row,
+        subject,
+    } = step;
+    let start = Others::read()?;
+    let measured = Stage::set(subject, row.cap(), workshop, meter, settings.duration)
+        .and_then(|stage| row.measure(&stage));
+    let others = Others::since(start)?;
+    let (measures, failure) = match measured {
+        Ok(measures) => (measures, None),
+        Err(error) => (Measures::new(), Some(format!("{error:#}"))),
+    };
+    Ok(Sample {
+        repeat,
+        row,
+        subject,
+        others,
+        measures,
+        failure,
+    })
+}
+
+fn conclude(settings: &Settings, mut record: Record) -> Result<()> {
+    record.verdicts = verdict::judge(&record);
+    let text = report::markdown(&record);
+    let name = record.started.replace(':', "");
+    let (json, markdown) = (
+        settings.folder.join(format!("{name}.json")),
+        settings.folder.join(format!("{name}.md")),
+    );
+    let mut pretty = serde_json::to_string_pretty(&record).context("writing the run as JSON")?;
+    pretty.push('\n');
+    for (file, text) in [(&json, &pretty), (&markdown, &text)] {
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    println!("{text}\n{}\n{}", json.display(), markdown.display());
+    match record.failures().count() {
+        0 => Ok(()),
+        failed => bail!(
+            "{failed} of {} samples failed; they are listed above",
+            record.samples.len()
+        ),
+    }
+}
+
+/// Checks the meter against known loads, and how much the soakers slow a stream.
+///
+/// Errors when the meter is off by more than its tolerance.
+pub(super) fn check_meter(settings: &Settings) -> Result<()> {
+    let workshop = Workshop::open(&settings.folder, None, meter::cores()?)?;
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..DISTORTION_PAIRS {
+        // The soakers cannot be stopped for a while: each pair has a meter of its own.
+        with.push(goodput(settings, &workshop, &Meter::start()?)?);
+        without.push(goodput(settings, &workshop, &Meter::without_soakers()?)?);
+    }
+    let meter = Meter::start()?;
+    let background = check::background(&meter, BACKGROUND_WINDOW)?;
+    println!("the machine on its own: {background:.3} CPU-s/s");
+    let checks = check::run(&meter)?;
+    for check in &checks {
+        println!(
+            "{:?}: known {:.3} s, metered {:.3} s ({:.3}), /proc/stat {:.3} s ({:.3})",
+            check.load,
+            check.known_s,
+            check.metered_s,
+            check.ratio(),
+            check.proc_stat_s,
+            check.proc_stat_s / check.known_s,
+        );
+    }
+    let ratio = median(&with)
+        .zip(median(&without))
+        .map(|(with, without)| with / without);
+    println!("one stream, no proxy, Gb/s: with soakers {with:.1?}, without {without:.1?}");
+    println!("with / without: {:.3}", ratio.unwrap_or(f64::NAN));
+    if checks.iter().all(check::MeterCheck::holds) {
+        return Ok(());
+    }
+    bail!(
+        "the meter is off by more than {:.0} %: is the machine busy?",
+        check::TOLERANCE * 100.0
+    )
+}
+
+fn goodput(settings: &Settings, workshop: &Workshop, meter: &Meter) -> Result<f64> {
+    let stage = Stage::set(
+        Subject::NoProxy,
+        Cap::Nowhere,
+        workshop,
+        meter,
+        settings.duration,
+    )?;
+    let measures = Row::Saturated1.measure(&stage)?;
+    measures
+        .get(&Metric::Goodput)
+        .copied()
+        .context("iperf3 told no goodput")
+}
