@@ -45,6 +45,10 @@ pub mod offset {
     pub const SNDBUF: &str = "SNDBUF_OFFSET";
     /// `sock.sk_wmem_queued`, i32.
     pub const WMEM_QUEUED: &str = "WMEM_QUEUED_OFFSET";
+    /// `tcp_sock.copied_seq`, u32.
+    pub const COPIED_SEQ: &str = "COPIED_SEQ_OFFSET";
+    /// `sk_buff.cb`, which begins with TCP's `seq` (`struct tcp_skb_cb`).
+    pub const SKB_CB: &str = "SKB_CB_OFFSET";
     /// `sk_buff.head`, pointer.
     pub const SKB_HEAD: &str = "SKB_HEAD_OFFSET";
     /// `sk_buff.end`, u32.

@@ -16,14 +16,16 @@ pub struct DirectionSlot {
     pub write_base: SharedWord,
     /// Program: 1 once `write_base` holds.
     pub latched: SharedWord,
-    /// Program: 1 while it passes.
+    /// Program: 1 while it passes; [`Self::REPEATED`] once it could not cut bytes that came before.
     pub passing: SharedWord,
     /// Program: how often it went from redirecting to passing.
     pub flips: SharedWord,
     /// Program, same-host hop only: the egress socket's kernel address, for reading only. It dangles
     /// once the socket is gone, and reads of it then tell nonsense, which costs a detour and no more.
     pub egress_address: SharedWord,
-    reserved_program: u64,
+    /// Program: the sequence number that the next byte of this direction must have, plus
+    /// [`Self::SEQUENCE_KNOWN`].
+    pub next_seq: SharedWord,
     /// Daemon: bytes it has written to the egress socket itself.
     ///
     /// For the verdict: of `passed`. For the same-host hop: all that came by the ordinary way.
@@ -41,3 +43,11 @@ pub struct DirectionSlot {
 
 const _: () = assert!(size_of::<DirectionSlot>() == 128);
 const _: () = assert!(core::mem::offset_of!(DirectionSlot, forwarded) == 64);
+
+impl DirectionSlot {
+    /// Set in `next_seq` once it holds a sequence number.
+    pub const SEQUENCE_KNOWN: u64 = 1 << 32;
+    /// Set in `passing` when a segment was passed with bytes that had come before: the stream cannot
+    /// be continued, only reset.
+    pub const REPEATED: u64 = 1 << 1;
+}

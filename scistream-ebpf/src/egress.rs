@@ -76,6 +76,17 @@ pub fn sender(socket: *mut bpf_sock) -> Option<(u64, u32)> {
     }
 }
 
+/// `copied_seq` of the socket that a verdict runs for: the first byte that no receive call took.
+#[inline(always)]
+pub fn copied_seq(socket: *mut bpf_sock) -> Option<u32> {
+    if socket.is_null() {
+        return None;
+    }
+    let tcp = tcp_sock(socket)?;
+    // SAFETY: as in `read`.
+    Some(unsafe { read_volatile(tcp.add(offsets::copied_seq()).cast()) })
+}
+
 #[inline(always)]
 fn tcp_sock(socket: *mut bpf_sock) -> Option<*const u8> {
     // SAFETY: a referenced or context socket; the helper answers null when it is not TCP.

@@ -5,4 +5,5 @@ pub mod egress;
 pub mod local_apps;
 pub mod maps;
 pub mod offsets;
+pub mod sequence;
 pub mod verdict;

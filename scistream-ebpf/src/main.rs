@@ -14,7 +14,7 @@ use scistream_ebpf::{local_apps, verdict};
 #[stream_verdict]
 pub fn redirect_to_peer(ctx: SkBuffContext) -> u32 {
     match verdict::redirect(&ctx) {
-        Ok(()) | Err(Pass::Gated) => SK_PASS,
+        Ok(()) | Err(Pass::Gated | Pass::Repeated) => SK_PASS,
         // A FIN without payload: its effect on the socket is done, and there is no byte to lose.
         // Passed, it would queue behind the socket's own egress backlog, and `sk_psock_backlog`
         // takes the zero it moves for a broken pipe: EPIPE on a healthy socket.
@@ -34,7 +34,10 @@ pub fn redirect_to_peer(ctx: SkBuffContext) -> u32 {
 #[sk_msg]
 pub fn redirect_message(ctx: SkMsgContext) -> u32 {
     match local_apps::redirect(&ctx) {
-        Ok(()) | Err(Pass::Empty | Pass::Gated | Pass::NoTarget | Pass::Unknown) => SK_PASS,
+        Ok(())
+        | Err(Pass::Empty | Pass::Gated | Pass::NoTarget | Pass::Repeated | Pass::Unknown) => {
+            SK_PASS
+        }
     }
 }
 

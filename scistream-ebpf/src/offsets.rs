@@ -46,3 +46,14 @@ offset!(
     COOKIE_OFFSET,
     cookie
 );
+
+offset!(
+    /// `tcp_sock.copied_seq`.
+    COPIED_SEQ_OFFSET,
+    copied_seq
+);
+offset!(
+    /// `sk_buff.cb`.
+    SKB_CB_OFFSET,
+    skb_cb
+);

@@ -18,7 +18,7 @@ pub fn take_all(ctx: SkBuffContext) -> u32 {
 #[stream_verdict]
 pub fn redirect_to_peer(ctx: SkBuffContext) -> u32 {
     match verdict::redirect(&ctx) {
-        Ok(()) | Err(Pass::Gated | Pass::NoTarget | Pass::Unknown) => SK_PASS,
+        Ok(()) | Err(Pass::Gated | Pass::NoTarget | Pass::Repeated | Pass::Unknown) => SK_PASS,
         Err(Pass::Empty) => SK_DROP,
     }
 }

@@ -10,13 +10,16 @@ use aya_ebpf::programs::SkBuffContext;
 use scistream_common::{DirectionSlot, Flow, Notice, decide};
 
 use crate::maps::{FLOWS, LOST, NOTICES, SLOTS, TARGETS};
+use crate::sequence::cut_repeated;
 use crate::{egress, offsets};
 
 /// Why a segment was passed.
 #[derive(Clone, Copy)]
 pub enum Pass {
-    /// Nothing to redirect: a FIN.
+    /// Nothing to redirect: a FIN, or bytes that had all come before.
     Empty,
+    /// It begins with bytes that had come before, and they could not be cut off.
+    Repeated,
     /// The ingress socket has no slot: it was inserted and not yet filled, or by a stranger.
     Unknown,
     /// The room gate said no.
@@ -46,6 +49,14 @@ pub fn redirect(ctx: &SkBuffContext) -> Result<(), Pass> {
     // SAFETY: the value is a plain integer, written once before the socket entered SOURCES.
     let index = *unsafe { FLOWS.get(cookie) }.ok_or(Pass::Unknown)?;
     let slot = SLOTS.get(index).ok_or(Pass::Unknown)?;
+    let Ok(len) = cut_repeated(ctx, slot, len) else {
+        slot.passing.store(DirectionSlot::REPEATED);
+        notify(slot, index);
+        return Err(Pass::Repeated);
+    };
+    if len == 0 {
+        return Err(Pass::Empty);
+    }
     match judge(ctx, slot, len) {
         Ok(()) => Ok(()),
         Err(pass) => {
@@ -62,7 +73,10 @@ fn judge(ctx: &SkBuffContext, slot: &DirectionSlot, len: u32) -> Result<(), Pass
     let target = slot.egress_cookie.load();
     let egress = egress::read(target).ok_or(Pass::NoTarget)?;
     let flow = read_flow(slot, egress.write_seq);
-    if slot.pass_all.load() != 0 || decide(&flow, &egress, len).is_err() {
+    if slot.pass_all.load() != 0
+        || slot.passing.load() == DirectionSlot::REPEATED
+        || decide(&flow, &egress, len).is_err()
+    {
         return Err(Pass::Gated);
     }
     linearise_if_cheaper(ctx, len);
@@ -101,10 +115,15 @@ fn count_pass(slot: &DirectionSlot, index: u32, len: u32) {
         slot.flips.store(slot.flips.load().wrapping_add(1));
     }
     if caught_up {
-        let notice = Notice::new(index, slot.generation.load() as u32);
-        if NOTICES.output::<Notice>(notice, 0).is_err() {
-            count_lost();
-        }
+        notify(slot, index);
+    }
+}
+
+#[inline(always)]
+fn notify(slot: &DirectionSlot, index: u32) {
+    let notice = Notice::new(index, slot.generation.load() as u32);
+    if NOTICES.output::<Notice>(notice, 0).is_err() {
+        count_lost();
     }
 }
 

@@ -8,9 +8,15 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use crate::sys::tcp_info::TcpInfo;
 use crate::sys::{Error, sockopt};
 
-/// What is asked for always: the peer's end, and urgent data.
+/// What is asked for always. Errors and hang-ups are reported unasked.
 fn quiet_interest() -> EventFlags {
-    EventFlags::RDHUP | EventFlags::PRI | EventFlags::ET
+    EventFlags::RDHUP | EventFlags::ET
+}
+
+/// What is asked for while user space reads. Urgent data belongs here: the kernel wakes for
+/// received bytes under its name too, so a socket whose bytes the verdict moves must not ask.
+fn read_interest() -> EventFlags {
+    EventFlags::IN | EventFlags::PRI
 }
 
 /// A socket, edge-triggered: a readiness flag stays set until a call has said `EAGAIN`.
@@ -42,7 +48,7 @@ impl Endpoint {
             urgent: false,
             is_target: false,
             base,
-            interest: EventFlags::IN | EventFlags::OUT | quiet_interest(),
+            interest: read_interest() | EventFlags::OUT | quiet_interest(),
         })
     }
 
@@ -65,7 +71,7 @@ impl Endpoint {
         write: bool,
     ) -> rustix::io::Result<()> {
         let mut wanted = quiet_interest();
-        wanted.set(EventFlags::IN, read);
+        wanted.set(read_interest(), read);
         wanted.set(EventFlags::OUT, write);
         if wanted == self.interest {
             return Ok(());

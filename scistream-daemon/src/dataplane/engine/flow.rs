@@ -78,6 +78,8 @@ enum Fill {
     /// The ingress ended, but bytes that the verdict passed have not surfaced yet: the kernel has
     /// queued them behind the socket's own egress backlog.
     Late,
+    /// The verdict could not cut off bytes that had come before.
+    Repeated,
 }
 
 /// User space's half of the sockmap plane.
@@ -175,6 +177,7 @@ impl Flow {
                     self.on_drained();
                 }
                 Fill::Late => return Ok(Pump::Backlogged),
+                Fill::Repeated => return Err(Fault::Gateway),
                 Fill::End if ingress.failed => self.stage = Stage::Cut,
                 Fill::End => self.stage = Stage::Ended,
                 Fill::Failed => {
@@ -194,6 +197,9 @@ impl Flow {
             }
             return self.held.fill(ingress, &mut shared.buffers);
         };
+        if verdict.lease.has_repeated() {
+            return Fill::Repeated;
+        }
         let fill = self.held.fill(ingress, &mut shared.buffers);
         match fill {
             Fill::Bytes(_) => {
@@ -210,7 +216,7 @@ impl Flow {
                 ingress.failed |= matches!(fill, Fill::Failed);
                 return Fill::Late;
             }
-            Fill::Empty | Fill::End | Fill::Failed | Fill::Late => {}
+            Fill::Empty | Fill::End | Fill::Failed | Fill::Late | Fill::Repeated => {}
         }
         fill
     }

@@ -263,7 +263,7 @@ fn ring_fd(map: &Map) -> Result<OwnedFd, SockmapError> {
     Ok(fd.map_err(|error| sys::Error::new("dup(ring)", error))?)
 }
 
-fn kernel_offsets(btf: &Btf) -> Result<[(&'static str, u32); 8], BtfError> {
+fn kernel_offsets(btf: &Btf) -> Result<[(&'static str, u32); 10], BtfError> {
     use names::offset;
     let globals = [
         offset::WRITE_SEQ,
@@ -274,6 +274,8 @@ fn kernel_offsets(btf: &Btf) -> Result<[(&'static str, u32); 8], BtfError> {
         offset::SKB_END,
         offset::NR_FRAGS,
         offset::COOKIE,
+        offset::COPIED_SEQ,
+        offset::SKB_CB,
     ];
     let found = btf.offsets([
         ("tcp_sock", "write_seq"),
@@ -284,6 +286,8 @@ fn kernel_offsets(btf: &Btf) -> Result<[(&'static str, u32); 8], BtfError> {
         ("sk_buff", "end"),
         ("skb_shared_info", "nr_frags"),
         ("sock_common", "skc_cookie"),
+        ("tcp_sock", "copied_seq"),
+        ("sk_buff", "cb"),
     ])?;
     Ok(std::array::from_fn(|index| (globals[index], found[index])))
 }

@@ -69,6 +69,8 @@ impl Slots {
             &slot.write_base,
             &slot.latched,
             &slot.passing,
+            &slot.next_seq,
+            &slot.egress_address,
             &slot.flips,
             &slot.forwarded,
             &slot.pass_all,
@@ -152,6 +154,12 @@ impl Lease {
     /// Bytes the verdict passed.
     pub fn passed(&self) -> u64 {
         self.slot().map_or(0, |slot| slot.passed.load())
+    }
+
+    /// Whether the verdict passed bytes that had come before; the direction cannot go on.
+    pub fn has_repeated(&self) -> bool {
+        self.slot()
+            .is_some_and(|slot| slot.passing.load() == DirectionSlot::REPEATED)
     }
 
     /// How often the verdict went from redirecting to passing.
