@@ -31,8 +31,8 @@ use crate::stats;
 use crate::sys::rlimit::OpenFiles;
 use planes::LocalApps;
 
-/// Threads that accept, dial and log; the planes have their own. More than a few only take the
-/// cores from those.
+/// Threads that accept and dial; the planes have their own. More than a few only take the cores
+/// from those, and wake each other up.
 const SHELL_THREADS_MAX: usize = 4;
 
 /// Why the gateway could not start, or stopped; each displays as one sentence.
@@ -79,7 +79,7 @@ pub enum AppError {
 /// What kept it from starting.
 pub fn forward(args: &ForwardArgs) -> Result<(), AppError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(planes::cores().min(SHELL_THREADS_MAX))
+        .worker_threads((planes::cores() / 2).clamp(1, SHELL_THREADS_MAX))
         .thread_name("s2cs-shell")
         .enable_all()
         .build()
@@ -178,7 +178,7 @@ fn gateway(
         },
         Dialer::new(targets, options, args.connect_timeout),
         Arc::new(Admission::new(limit.connections)),
-        ConnectionLog::new(args.log.format),
+        Arc::new(ConnectionLog::new(args.log.format)),
     ))
 }
 

@@ -48,7 +48,7 @@ pub struct Gateway {
     /// How many connections may be open.
     pub admission: Arc<Admission>,
     /// Where ends of connections are logged.
-    pub log: ConnectionLog,
+    pub log: Arc<ConnectionLog>,
     aborted: watch::Sender<bool>,
 }
 
@@ -59,7 +59,7 @@ impl Gateway {
         limits: RelayLimits,
         dialer: Dialer,
         admission: Arc<Admission>,
-        log: ConnectionLog,
+        log: Arc<ConnectionLog>,
     ) -> Self {
         Self {
             plane,

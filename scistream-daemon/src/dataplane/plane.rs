@@ -22,6 +22,21 @@ impl StreamPlane {
         }
     }
 
+    /// As [`Self::relay`], and tells `ended`. The engine takes it from there: the future is done once
+    /// the sockets are handed over, so an open connection costs no task, and its end no wake-up of
+    /// another thread. `ended` is dropped uncalled when the sockets could not be taken over.
+    pub async fn relay_then(
+        &self,
+        pair: StreamPair,
+        limits: RelayLimits,
+        ended: impl FnOnce(Transferred) + Send + 'static,
+    ) {
+        match self {
+            Self::Copy(plane) => ended(plane.relay(pair, limits).await),
+            Self::Engine(engine) => engine.submit(pair, limits, ended),
+        }
+    }
+
     /// Ends every connection by a reset of both sides.
     pub fn abort_all(&self) {
         match self {

@@ -6,9 +6,11 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use tokio::io::Interest;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::bind::Listener;
 use super::connection::Connection;
@@ -93,13 +95,17 @@ impl Lane {
     /// Accepts one connection, once there is room for it and a socket to dial with; breaks when the
     /// backlog is empty.
     async fn accept_one(&mut self, listener: &OwnedFd) -> ControlFlow<()> {
-        let admission = &self.gateway.admission;
-        let Some(permit) = admission.room().await else {
+        let Some(permit) = self.room(listener).await else {
             return ControlFlow::Break(());
         };
+        let admission = &self.gateway.admission;
         let spare = self.prepared.take();
         let prepared = match spare.map_or_else(|| self.gateway.dialer.prepare(), Ok) {
             Ok(prepared) => prepared,
+            Err(_refused) if !has_backlog(listener) => {
+                admission.caught_up();
+                return ControlFlow::Break(());
+            }
             Err(error) => {
                 drop(permit);
                 admission.wait_for_resources(&error.source).await;
@@ -125,6 +131,19 @@ impl Lane {
         }
     }
 
+    /// Room for one more connection, waited for only while there is one; `None` when there is not.
+    async fn room(&self, listener: &OwnedFd) -> Option<OwnedSemaphorePermit> {
+        let admission = &self.gateway.admission;
+        if let Some(permit) = admission.room_now() {
+            return Some(permit);
+        }
+        if has_backlog(listener) {
+            return admission.room().await;
+        }
+        admission.caught_up();
+        None
+    }
+
     async fn after_failure(&self, errno: Errno) -> ControlFlow<()> {
         match AcceptFailure::of(errno) {
             AcceptFailure::Empty => {
@@ -141,6 +160,12 @@ impl Lane {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Whether a connection waits to be accepted.
+fn has_backlog(listener: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 /// accept4(2): non-blocking, close-on-exec, with the peer's address from the same call.

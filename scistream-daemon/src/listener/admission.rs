@@ -54,11 +54,13 @@ impl Admission {
         self.admitted.load(Ordering::Relaxed)
     }
 
-    /// Waits for room for one more connection.
+    /// Room for one more connection, if there is some.
+    pub(super) fn room_now(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+
+    /// Waits for room for one more connection, which waits in a backlog.
     pub(super) async fn room(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Some(permit);
-        }
         if !self.at_maximum.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 maximum = self.maximum,
@@ -125,9 +127,10 @@ mod tests {
     #[tokio::test]
     async fn the_maximum_holds_and_a_closed_connection_makes_room() {
         let admission = Arc::new(Admission::new(2));
-        let first = admission.admit(admission.room().await.unwrap());
+        let first = admission.admit(admission.room_now().unwrap());
         let second = admission.admit(admission.room().await.unwrap());
         assert_eq!(admission.open(), 2);
+        assert!(admission.room_now().is_none());
         assert!(!is_ready(admission.room()));
         drop(first);
         assert!(is_ready(admission.room()));

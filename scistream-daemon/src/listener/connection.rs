@@ -1,13 +1,14 @@
 //! One accepted connection: dial, relay, one log line.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::admission::Admitted;
 use super::dial::{Dialled, Prepared, Refusal, RefusalReason};
 use super::{AcceptedFrom, Gateway};
-use crate::dataplane::StreamPair;
+use crate::connection_log::ConnectionLog;
+use crate::dataplane::{EndReason, Plane, StreamPair, Transferred};
 use crate::sys::sockopt;
 
 /// An accepted connection that has no target yet. Early bytes stay in the kernel until a plane has
@@ -51,17 +52,50 @@ impl Connection {
                     downstream,
                     upstream: stream,
                 };
-                let transferred = gateway.plane.relay(pair, gateway.limits).await;
-                gateway
-                    .log
-                    .closed(from, address, &transferred, accepted_at.elapsed());
+                let relayed = Relayed {
+                    from,
+                    upstream: address,
+                    accepted_at,
+                    log: Arc::clone(&gateway.log),
+                    transferred: None,
+                    _admitted: admitted,
+                };
+                let ended = move |transferred| relayed.end(transferred);
+                gateway.plane.relay_then(pair, gateway.limits, ended).await;
             }
             Err(refusal) => {
                 reset(downstream);
                 gateway.log.refused(from, &refusal);
             }
         }
-        drop(admitted);
+    }
+}
+
+/// A connection that a plane has; its end is logged however it comes. It holds nothing of the plane,
+/// whose own threads drop it.
+struct Relayed {
+    from: AcceptedFrom,
+    upstream: SocketAddr,
+    accepted_at: Instant,
+    log: Arc<ConnectionLog>,
+    transferred: Option<Transferred>,
+    _admitted: Admitted,
+}
+
+impl Relayed {
+    fn end(mut self, transferred: Transferred) {
+        self.transferred = Some(transferred);
+    }
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        let transferred = self
+            .transferred
+            .unwrap_or_else(|| Transferred::nothing(Plane::Copy, EndReason::Failed));
+        let duration = self.accepted_at.elapsed();
+        self.log
+            .closed(self.from, self.upstream, &transferred, duration);
     }
 }
 
