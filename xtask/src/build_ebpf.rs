@@ -43,6 +43,20 @@ pub(crate) fn lint() -> Result<Option<String>> {
     cmd::run(&mut command).map(|()| None)
 }
 
+/// Checks the documentation of the programs, private items too.
+pub(crate) fn document() -> Result<()> {
+    let toolchain = setup::bpf_toolchain()?;
+    let mut command = cargo(&toolchain, "doc");
+    match toolchain.compiler() {
+        Compiler::Debian { core: _ } => {
+            command.env("RUSTDOC", setup::debian_rustdoc(&toolchain.debian_root()));
+        }
+        Compiler::Rustup { toolchain: _ } => {}
+    }
+    command.args(["--lib", "--no-deps", "--document-private-items"]);
+    cmd::run(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
 /// `cargo SUBCOMMAND` for all programs, on the BPF target.
 fn cargo(toolchain: &BpfToolchain, subcommand: &str) -> Command {
     let mut command = match toolchain.compiler() {

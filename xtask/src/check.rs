@@ -31,6 +31,7 @@ pub(crate) fn compiled(steps: &mut Steps) {
         Ok(())
     });
     steps.run("rustdoc", rustdoc);
+    steps.run("rustdoc, eBPF", build_ebpf::document);
 }
 
 fn clippy() -> Result<()> {
@@ -51,15 +52,9 @@ fn clippy() -> Result<()> {
 }
 
 fn rustdoc() -> Result<()> {
-    let arguments = [
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-    ];
-    cmd::run(
-        cmd::cargo()
-            .args(arguments)
-            .env("RUSTDOCFLAGS", "-D warnings"),
-    )
+    let members = ["--workspace", "--exclude", "scistream-ebpf"];
+    let mut command = cmd::cargo();
+    command.arg("doc").args(members);
+    command.args(["--no-deps", "--document-private-items"]);
+    cmd::run(command.env("RUSTDOCFLAGS", "-D warnings"))
 }

@@ -19,8 +19,7 @@ pub(crate) fn main() -> Result<()> {
         && steps.run("build, release", build::daemon);
     check::compiled(&mut steps);
     if built {
-        test::user_space(&mut steps, &[]);
-        test::kernel(&mut steps, &[], true);
+        test::all(&mut steps, &[], true);
     } else {
         steps.not_run("tests", "there is nothing to test");
     }

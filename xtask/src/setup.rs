@@ -16,7 +16,9 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 pub(crate) use compiler::{Compiler, Core};
-pub(crate) use debian::{libraries as debian_libraries, rustc as debian_rustc};
+pub(crate) use debian::{
+    libraries as debian_libraries, rustc as debian_rustc, rustdoc as debian_rustdoc,
+};
 pub(crate) use stamp::BpfToolchain;
 
 use crate::workspace;

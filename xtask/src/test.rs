@@ -5,6 +5,7 @@
 //! were promised.
 
 use std::env;
+use std::process::Command;
 
 use anyhow::Result;
 use bpf_tests::capability::{Capability, REQUIRE_VARIABLE};
@@ -32,8 +33,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
     let promised = env::var_os(REQUIRE_VARIABLE).is_some_and(|names| !names.is_empty());
     let mut steps = Steps::default();
     if steps.run("build", built) {
-        user_space(&mut steps, &arguments);
-        kernel(&mut steps, &arguments, promised);
+        all(&mut steps, &arguments, promised);
     }
     steps.finish()?;
     if let Err(reason) = kernel_privileges() {
@@ -48,28 +48,26 @@ fn built() -> Result<()> {
     build::daemon()
 }
 
-/// The tests that need nothing but Linux.
-pub(crate) fn user_space(steps: &mut Steps, arguments: &[String]) {
-    steps.run("tests", || {
-        cmd::run(cargo_test(&["--no-fail-fast"], arguments).env_remove(REQUIRE_VARIABLE))
-    });
-}
-
-/// The tests that need a kernel and root. Where these are missing this is a failed step if they
-/// were `promised`, and none otherwise.
-pub(crate) fn kernel(steps: &mut Steps, arguments: &[String], promised: bool) {
-    const NAME: &str = "tests, kernel";
-    if let Err(reason) = kernel_privileges() {
-        if promised {
-            steps.not_run(NAME, reason);
-        }
-        return;
+/// Runs all tests that this process may run. That it may not run the kernel tests is a failed
+/// step if the privileges were `promised`, and none otherwise.
+pub(crate) fn all(steps: &mut Steps, arguments: &[String], promised: bool) {
+    let privileges = kernel_privileges();
+    let kernel = privileges.is_ok();
+    let programs = [Need::Namespaces, Need::Rivals, Need::Traffic];
+    let ready = !kernel || steps.run("programs of tests", || setup::ensure(&programs));
+    if ready
+        && steps.run("build, tests", || {
+            cmd::run(cargo_test(kernel).arg("--no-run"))
+        })
+    {
+        steps.run("tests", || {
+            let mut command = cargo_test(kernel);
+            cmd::run(command.arg("--no-fail-fast").arg("--").args(arguments))
+        });
     }
-    steps.run(NAME, || {
-        setup::ensure(&[Need::Namespaces, Need::Rivals, Need::Traffic])?;
-        let mut command = cargo_test(&["--no-fail-fast", "--package", "bpf-tests"], arguments);
-        cmd::run(command.env(REQUIRE_VARIABLE, KERNEL))
-    });
+    if let Some(reason) = privileges.err().filter(|_| promised) {
+        steps.not_run("tests, kernel", reason);
+    }
 }
 
 /// Whether this process may do what kernel tests do, or in one sentence why not.
@@ -78,9 +76,18 @@ fn kernel_privileges() -> Result<(), String> {
     Capability::Netns.check()
 }
 
-fn cargo_test(options: &[&str], arguments: &[String]) -> std::process::Command {
+/// `cargo test` for the workspace. One call for all packages: cargo would otherwise choose other
+/// features for what they share, and build it again.
+fn cargo_test(kernel: bool) -> Command {
     let mut command = cmd::cargo();
-    command.arg("test").args(options).arg("--").args(arguments);
+    command.args(["test", "--workspace", "--exclude", "scistream-ebpf"]);
+    if kernel {
+        command.env(REQUIRE_VARIABLE, KERNEL);
+    } else {
+        command
+            .args(["--exclude", "bpf-tests"])
+            .env_remove(REQUIRE_VARIABLE);
+    }
     // The daemon under test is the one that is shipped, not another build of it.
     command.env(BINARY_VARIABLE, workspace::target().join("release/s2cs"));
     command

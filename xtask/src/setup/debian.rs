@@ -30,6 +30,11 @@ pub(crate) fn rustc(sysroot: &Path) -> PathBuf {
     sysroot.join("usr/bin/rustc")
 }
 
+/// The documentation tool below an unpacked root.
+pub(crate) fn rustdoc(sysroot: &Path) -> PathBuf {
+    sysroot.join("usr/bin/rustdoc")
+}
+
 /// The folder of the compiler's own libraries below an unpacked root.
 pub(crate) fn libraries(sysroot: &Path) -> PathBuf {
     sysroot.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH))
