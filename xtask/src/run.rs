@@ -5,6 +5,7 @@
 //!   stage     where: three namespaces as root, else loopback
 //!   path      one row of the table: no relay, or a gateway on one plane
 //!   measure   one load over one path, watched while it goes on
+//!   checked   one transfer through each gateway whose every byte is compared
 //!   cpu       what the gateway and the machine spend
 //!   screen    the line that a person watches
 //!   summary   the table at the end
@@ -26,6 +27,7 @@ use bpf_tests::iperf::{Load, Sink};
 use crate::setup::{self, Need};
 use crate::{build, build_ebpf, workspace};
 
+mod checked;
 mod cpu;
 mod measure;
 mod path;
@@ -33,6 +35,7 @@ mod screen;
 mod stage;
 mod summary;
 
+use checked::Checker;
 use measure::Measurement;
 use path::Path;
 use screen::Screen;
@@ -125,6 +128,12 @@ fn demonstrate(args: &RunArgs) -> Result<()> {
         for path in &mut paths {
             measurement.take(path, round)?;
         }
+    }
+    let target = sink.address();
+    drop(sink);
+    let checker = Checker::bind(&stage, target)?;
+    for path in &mut paths {
+        path.check(&checker, &screen)?;
     }
     screen.clear();
 

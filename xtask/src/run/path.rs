@@ -4,11 +4,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bpf_tests::gateway::{ClosedConnection, Gateway, GatewayOptions, Plane};
 
 use super::TICK;
+use super::checked::{self, Checker};
 use super::cpu::CpuUse;
+use super::screen::Screen;
 use super::stage::Stage;
 use super::summary::{Moved, Row};
 
@@ -22,6 +24,8 @@ pub(super) struct Path {
     samples: Vec<Sample>,
     /// Connections that the loads have made so far.
     connections: usize,
+    /// Bytes that the checked transfer lost.
+    lost: u64,
 }
 
 enum Relay {
@@ -49,6 +53,7 @@ impl Path {
             relay: Relay::None,
             samples: Vec::new(),
             connections: 0,
+            lost: 0,
         }
     }
 
@@ -74,6 +79,7 @@ impl Path {
             relay,
             samples: Vec::new(),
             connections: 0,
+            lost: 0,
         }
     }
 
@@ -113,6 +119,22 @@ impl Path {
         self.connections += connections;
     }
 
+    /// Sends checked bytes through the gateway, if there is one.
+    pub(super) fn check(&mut self, checker: &Checker, screen: &Screen) -> Result<()> {
+        let Some(gateway) = self.gateway() else {
+            return Ok(());
+        };
+        let name = self.name;
+        screen.announce(&format!(
+            "comparing every byte of {} MiB: {name}",
+            checked::BYTES >> 20
+        ));
+        let lost = checker.lost(gateway.address()?);
+        self.lost += lost.with_context(|| format!("checking {name}"))?;
+        self.connections += 1;
+        Ok(())
+    }
+
     /// What the table shows; waits until the gateway has logged the end of every connection.
     pub(super) fn row(&self) -> Result<Row> {
         let closed = match self.gateway() {
@@ -122,10 +144,16 @@ impl Path {
         let mismatches = self
             .gateway()
             .map_or(0, |gateway| gateway.messages("ledger mismatch").len());
-        let declined = match &self.relay {
-            Relay::Declined(reason) => Some(reason.clone()),
-            Relay::None | Relay::Running(_) => None,
+        let mut declines = match &self.relay {
+            Relay::Declined(reason) => vec![format!("{}: {reason}", self.name)],
+            Relay::None => Vec::new(),
+            Relay::Running(gateway) => gateway
+                .declines()?
+                .into_iter()
+                .map(|(plane, reason)| format!("{} without {plane}: {reason}", self.name))
+                .collect(),
         };
+        declines.dedup();
         let samples = |pick: fn(&Sample) -> f64| median(self.samples.iter().map(pick));
         Ok(Row {
             name: self.name,
@@ -134,9 +162,9 @@ impl Path {
             machine_cpu: samples(|sample| sample.cpu.machine),
             moved: self.gateway().map(|_| moved(&closed)),
             connections: closed.len(),
-            lost: closed.iter().map(lost).sum(),
+            lost: self.lost + closed.iter().map(lost).sum::<u64>(),
             mismatches,
-            declined,
+            declines,
         })
     }
 

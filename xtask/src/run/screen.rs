@@ -63,6 +63,14 @@ impl Screen {
         }
     }
 
+    /// Says what goes on where there is nothing to watch.
+    pub(super) fn announce(&self, words: &str) {
+        if self.terminal {
+            print!("{REWRITE}  {words}");
+            flush();
+        }
+    }
+
     /// Notes what a measurement came to, where nobody watched it.
     pub(super) fn note(&self, round: u32, path: &str, bits_per_second: f64) {
         if !self.terminal {

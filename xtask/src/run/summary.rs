@@ -1,5 +1,7 @@
 //! The table at the end.
 
+use super::checked;
+
 /// Bytes by how they were moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Moved {
@@ -25,8 +27,8 @@ pub(super) struct Row {
     pub(super) lost: u64,
     /// Ledgers that the gateway itself found not to balance.
     pub(super) mismatches: usize,
-    /// Why there is nothing to show.
-    pub(super) declined: Option<String>,
+    /// What the gateway cannot do here, and why.
+    pub(super) declines: Vec<String>,
 }
 
 impl Moved {
@@ -93,9 +95,15 @@ pub(super) fn closing(rows: &[Row]) -> String {
     let gigabytes = moved.map(|moved| moved.total()).sum::<u64>() as f64 / 1e9;
     let connections: usize = rows.iter().map(|row| row.connections).sum();
     let lost: u64 = rows.iter().map(|row| row.lost).sum();
-    let mut lines = vec![format!(
-        "  {gigabytes:.1} GB in {connections} connections went through the gateway; {lost} bytes were lost."
-    )];
+    let checked = checked::BYTES >> 20;
+    let mut lines = vec![
+        format!(
+            "  {gigabytes:.1} GB in {connections} connections went through the gateway; {lost} bytes were lost."
+        ),
+        format!(
+            "  That is by the ledger, and by comparing every byte of {checked} MiB on each plane."
+        ),
+    ];
     let busy = rows
         .iter()
         .filter_map(|row| row.machine_cpu)
@@ -106,11 +114,8 @@ pub(super) fn closing(rows: &[Row]) -> String {
             "  The CPUs, shared by iperf3 and the gateway, were the limit: at least {busy:.0} % busy."
         ));
     }
-    for row in rows {
-        if let Some(reason) = &row.declined {
-            lines.push(format!("  {}: {}.", row.name, reason.trim_end_matches('.')));
-        }
-    }
+    let declines = rows.iter().flat_map(|row| &row.declines);
+    lines.extend(declines.map(|words| format!("  {}.", words.trim_end_matches('.'))));
     lines.join("\n")
 }
 
@@ -187,7 +192,7 @@ mod tests {
             row("no proxy", 27.4, None),
             Row {
                 name: "sockmap",
-                declined: Some("no root".to_owned()),
+                declines: vec!["sockmap: no root".to_owned()],
                 ..Row::default()
             },
             row("auto", 21.9, Some(redirected)),
