@@ -61,7 +61,7 @@ fn duplicated_bytes_are_found() {
 #[test]
 fn bytes_out_of_order_are_found() {
     let case = lengths::sixteen_mebibytes_arrive_each_way;
-    found(Fault::ReordersBytes, case, "were lost or overtaken");
+    found(Fault::ReordersBytes, case, "were lost or are late");
 }
 
 #[test]

@@ -28,6 +28,8 @@ use super::setup::{Setup, Target};
 const DIAL_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a condition may take to come true.
 const CONDITION_PATIENCE: Duration = Duration::from_secs(20);
+/// How long the gateway may take to comment on a failure.
+const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause between two looks at a condition that nothing announces.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// Connections that may wait to be accepted.
@@ -165,8 +167,17 @@ impl<'m> Rig<'m> {
         let _waiting = self
             .watch()
             .waiting(format!("dialling the gateway at {listen}"));
-        self.at_producer(|| TcpStream::connect_timeout(&listen, DIAL_PATIENCE))?
+        self.try_dial()?
             .with_context(|| format!("dialling the gateway at {listen}"))
+    }
+
+    /// Dials the gateway from the producer's side; the inner result is what came of it.
+    ///
+    /// # Errors
+    /// When the producer's namespace cannot be entered.
+    pub fn try_dial(&self) -> Result<std::io::Result<TcpStream>> {
+        let listen = self.relay.listen();
+        self.at_producer(|| TcpStream::connect_timeout(&listen, DIAL_PATIENCE))
     }
 
     /// Runs `work` where the producer is: sockets made there can be used anywhere.
@@ -329,16 +340,14 @@ impl<'m> Rig<'m> {
         Ok(())
     }
 
-    /// Adds what the gateway said to a failure.
+    /// Adds what the gateway said to a failure: its errors, and its last lines once it has seen the
+    /// ends go away.
     pub(super) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        let faults = self.log.faults();
-        if faults.is_empty() {
-            return error;
-        }
-        anyhow!(
-            "{error:#}\nand the gateway logged errors:\n{}",
-            faults.join("\n")
-        )
+        let (_, seen) = self.relay.lines_from(usize::MAX);
+        self.relay.wait_for_lines_beyond(seen, LAST_WORDS_PATIENCE);
+        let faults = self.log.faults().join("\n");
+        let tail = self.relay.tail();
+        anyhow!("{error:#}\nthe gateway's errors:\n{faults}\nits last lines:\n{tail}")
     }
 
     /// The gateway must say that it runs the plane under test; on routed ground, where there are

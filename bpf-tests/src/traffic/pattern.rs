@@ -136,12 +136,12 @@ impl fmt::Display for Mismatch {
         match belongs_at {
             Some(at) if at > offset => write!(
                 f,
-                "what came belongs at {at}, {} bytes were lost or overtaken",
+                "what came belongs at {at}, {} bytes were lost or are late",
                 at - offset
             ),
             Some(at) => write!(
                 f,
-                "what came belongs at {at}, {} bytes were duplicated or came late",
+                "what came belongs at {at} and came before, {} bytes were duplicated",
                 offset - at
             ),
             None => write!(
