@@ -12,6 +12,10 @@
 //! What counts as "close" is calibrated on each core when the meter starts (the median distance
 //! of two readings, which also absorbs the clock's own cost), and [`check`] holds the result
 //! against loads whose CPU time is known exactly.
+//!
+//! A core that soaks never sleeps and never looks for work of other cores on its way to sleep,
+//! which changes throughput and latency. So the soakers are parked outside [`Meter::over`], and
+//! what is compared by speed is measured without them.
 
 pub(super) mod check;
 mod fairness;
@@ -19,7 +23,7 @@ mod soaker;
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 
 use self::fairness::FlatScheduling;
 use self::soaker::Soaker;
@@ -28,7 +32,7 @@ use self::soaker::Soaker;
 /// architecture this runs on).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The running soakers; they stop when this is dropped.
+/// One parked soaker per core.
 #[derive(Debug)]
 pub(super) struct Meter {
     soakers: Vec<Soaker>,
@@ -36,16 +40,7 @@ pub(super) struct Meter {
     _flat: FlatScheduling,
 }
 
-/// One reading of the meter; two of them make a [`Usage`].
-#[derive(Clone, Debug)]
-pub(super) struct Reading {
-    at: Instant,
-    soaked_ns: u64,
-    stolen_s: f64,
-    stat_busy_s: f64,
-}
-
-/// What the machine did between two readings. All in seconds.
+/// What the machine did during a piece of work. All in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Usage {
     /// Wall-clock time.
@@ -59,34 +54,52 @@ pub(super) struct Usage {
     pub(super) stat_busy_s: f64,
 }
 
+#[derive(Clone, Debug)]
+struct Reading {
+    at: Instant,
+    soaked_ns: u64,
+    stolen_s: f64,
+    stat_busy_s: f64,
+}
+
+/// Parks the soakers at the end, also of a panic.
+struct Soaking<'a>(&'a [Soaker]);
+
 impl Meter {
-    /// Starts and calibrates one soaker per online core.
+    /// Starts and calibrates one soaker per core.
     ///
     /// Errors when a core cannot be pinned or the scheduling class is refused.
     pub(super) fn start() -> Result<Self> {
         let flat = FlatScheduling::arrange()?;
-        let soakers = (0..cores()?).map(Soaker::start).collect::<Result<_>>()?;
+        let soakers = online_cores()?
+            .into_iter()
+            .map(Soaker::start)
+            .collect::<Result<_>>()?;
         Ok(Self {
             soakers,
             _flat: flat,
         })
     }
 
-    /// A meter that counts no idle time: to see what the soakers themselves do to a load.
+    /// What the machine uses while `work` runs.
     ///
-    /// Errors as [`Meter::start`].
-    pub(super) fn without_soakers() -> Result<Self> {
-        let flat = FlatScheduling::arrange()?;
-        Ok(Self {
-            soakers: Vec::new(),
-            _flat: flat,
-        })
+    /// Errors as `work`, and when `/proc/stat` cannot be read.
+    pub(super) fn over<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(T, Usage)> {
+        let soaking = Soaking::begin(&self.soakers);
+        let start = self.read()?;
+        let answer = work()?;
+        let end = self.read()?;
+        drop(soaking);
+        Ok((answer, self.between(&start, &end)))
     }
 
-    /// Reads the meter.
-    ///
-    /// Errors when `/proc/stat` cannot be read.
-    pub(super) fn read(&self) -> Result<Reading> {
+    /// The longest distance between two clock readings that counts as idle, per core, in
+    /// nanoseconds.
+    pub(super) fn thresholds_ns(&self) -> Vec<u64> {
+        self.soakers.iter().map(Soaker::threshold_ns).collect()
+    }
+
+    fn read(&self) -> Result<Reading> {
         let (busy_ticks, stolen_ticks) = stat_ticks(&proc_stat()?)
             .context("the first line of /proc/stat does not list the CPU's ticks")?;
         Ok(Reading {
@@ -95,13 +108,6 @@ impl Meter {
             stolen_s: stolen_ticks / TICKS_PER_SECOND,
             stat_busy_s: busy_ticks / TICKS_PER_SECOND,
         })
-    }
-
-    /// What happened since `start`.
-    ///
-    /// Errors as [`Meter::read`].
-    pub(super) fn since(&self, start: &Reading) -> Result<Usage> {
-        Ok(self.between(start, &self.read()?))
     }
 
     fn between(&self, start: &Reading, end: &Reading) -> Usage {
@@ -116,21 +122,38 @@ impl Meter {
             stat_busy_s: end.stat_busy_s - start.stat_busy_s,
         }
     }
+}
 
-    /// The longest distance between two clock readings that counts as idle, per core, in
-    /// nanoseconds.
-    pub(super) fn thresholds_ns(&self) -> Vec<u64> {
-        self.soakers.iter().map(Soaker::threshold_ns).collect()
+impl<'a> Soaking<'a> {
+    fn begin(soakers: &'a [Soaker]) -> Self {
+        soakers.iter().for_each(|soaker| soaker.set_soaking(true));
+        Self(soakers)
     }
 }
 
-/// How many cores this process may run on.
+impl Drop for Soaking<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|soaker| soaker.set_soaking(false));
+    }
+}
+
+/// The numbers of the cores that are online: the meter needs all of them.
 ///
 /// Errors when the kernel does not say.
-pub(super) fn cores() -> Result<usize> {
-    Ok(std::thread::available_parallelism()
-        .context("asking how many cores there are")?
-        .get())
+pub(super) fn online_cores() -> Result<Vec<usize>> {
+    const ONLINE: &str = "/sys/devices/system/cpu/online";
+    let text = std::fs::read_to_string(ONLINE).with_context(|| format!("cannot read {ONLINE}"))?;
+    core_list(&text).with_context(|| format!("{ONLINE} does not list cores: {text}"))
+}
+
+/// Parses `0-3,8`.
+fn core_list(text: &str) -> Option<Vec<usize>> {
+    let mut cores = Vec::new();
+    for range in text.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        cores.extend(first.parse::<usize>().ok()?..=last.parse().ok()?);
+    }
+    Some(cores)
 }
 
 fn proc_stat() -> Result<String> {
@@ -170,6 +193,13 @@ mod tests {
     fn proc_stat_splits_into_busy_and_stolen() {
         let text = "cpu  10 20 30 400 50 6 7 8 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n";
         assert_eq!(stat_ticks(text), Some((53.0, 8.0)));
+    }
+
+    #[test]
+    fn lists_of_cores_have_ranges_and_single_ones() {
+        assert_eq!(core_list("0-2,5\n"), Some(vec![0, 1, 2, 5]));
+        assert_eq!(core_list("0\n"), Some(vec![0]));
+        assert_eq!(core_list("\n"), None);
     }
 
     #[test]

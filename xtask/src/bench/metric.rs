@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Metric {
     /// What arrived at the consumer, Gb/s.
     Goodput,
+    /// The same while the soakers run: to see what they change. Not compared.
+    SoakedGoodput,
     /// Segments the producer's host sent again, per GB.
     RetransmitsPerGb,
     /// CPU-seconds of the whole system per GB (10^9 bytes) that arrived.
@@ -49,7 +51,9 @@ impl Metric {
     /// Which way is better.
     pub(super) fn better(self) -> Better {
         match self {
-            Self::Goodput | Self::ConnectionRate | Self::KernelShare => Better::Higher,
+            Self::Goodput | Self::SoakedGoodput | Self::ConnectionRate | Self::KernelShare => {
+                Better::Higher
+            }
             Self::RetransmitsPerGb
             | Self::CpuPerGb
             | Self::LatencyP50
@@ -66,7 +70,7 @@ impl Metric {
     /// The unit, as tables have it.
     pub(super) fn unit(self) -> &'static str {
         match self {
-            Self::Goodput => "Gb/s",
+            Self::Goodput | Self::SoakedGoodput => "Gb/s",
             Self::RetransmitsPerGb => "per GB",
             Self::CpuPerGb => "s/GB",
             Self::LatencyP50
@@ -86,7 +90,7 @@ impl Metric {
     pub(super) fn digits(self) -> usize {
         match self {
             Self::CpuPerGb => 3,
-            Self::Goodput | Self::KernelShare | Self::Stolen => 2,
+            Self::Goodput | Self::SoakedGoodput | Self::KernelShare | Self::Stolen => 2,
             Self::LatencyP50
             | Self::LatencyP99
             | Self::SenderLateP99
@@ -102,6 +106,7 @@ impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Goodput => "goodput",
+            Self::SoakedGoodput => "metered goodput",
             Self::RetransmitsPerGb => "retransmits",
             Self::CpuPerGb => "CPU",
             Self::LatencyP50 => "latency p50",

@@ -96,6 +96,7 @@ fn comparisons(
         | Metric::MemoryPerConnection
         | Metric::RetransmitsPerGb
         | Metric::SenderLateP99
+        | Metric::SoakedGoodput
         | Metric::Stolen
         | Metric::WakeUps => Vec::new(),
     };

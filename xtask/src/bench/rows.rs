@@ -74,6 +74,7 @@ impl Row {
                 Metric::Goodput,
                 Metric::CpuPerGb,
                 Metric::RetransmitsPerGb,
+                Metric::SoakedGoodput,
                 Metric::KernelShare,
                 Metric::Stolen,
             ],
@@ -141,10 +142,10 @@ impl Row {
     pub(super) fn nominal_time(self, duration: Duration) -> Duration {
         let around = match self {
             Self::Saturated1 | Self::Saturated8 | Self::CappedIngress | Self::CappedEgress => {
-                duration + Duration::from_secs(2)
+                duration * 2 + Duration::from_secs(2)
             }
-            Self::Messages => duration + messages::WARM_UP + Duration::from_secs(1),
-            Self::Connections => duration + connections::WARM_UP + Duration::from_secs(1),
+            Self::Messages => duration * 2 + messages::WARM_UP + Duration::from_secs(1),
+            Self::Connections => duration * 2 + connections::WARM_UP + Duration::from_secs(1),
             Self::Idle => idle::QUIET + idle::SETTLE + Duration::from_secs(5),
         };
         around + Duration::from_millis(500)

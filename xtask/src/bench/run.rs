@@ -19,16 +19,12 @@ use super::record::{DISTURBED, FORMAT, MeterFacts, Record, Sample, SubjectFacts}
 use super::relay::Workshop;
 use super::report;
 use super::rows::{Measures, Row};
-use super::stage::{Cap, Stage};
-use super::stats::median;
+use super::stage::Stage;
 use super::subject::{Maker, Subject};
 use super::verdict;
 
 /// How long the machine is left alone to see what it does on its own.
 const BACKGROUND_WINDOW: Duration = Duration::from_secs(1);
-
-/// Pairs of streams, with and without soakers, of `--check-meter`.
-const DISTORTION_PAIRS: usize = 5;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -50,7 +46,11 @@ pub(super) struct Settings {
 ///
 /// Errors when a subject is missing, a sample failed or the reports cannot be written.
 pub(super) fn compare(settings: &Settings) -> Result<()> {
-    let workshop = Workshop::open(&settings.folder, settings.s2cs.clone(), meter::cores()?)?;
+    let workshop = Workshop::open(
+        &settings.folder,
+        settings.s2cs.clone(),
+        meter::online_cores()?.len(),
+    )?;
     let mut record = begin(settings, &workshop)?;
     eprintln!("seed {}", settings.seed);
     let meter = Meter::start()?;
@@ -101,7 +101,7 @@ fn begin(settings: &Settings, workshop: &Workshop) -> Result<Record> {
         seed: settings.seed,
         repeats: settings.repeats,
         seconds: settings.duration.as_secs_f64(),
-        machine: Machine::look(meter::cores()?),
+        machine: Machine::look(meter::online_cores()?.len()),
         meter: MeterFacts::default(),
         subjects,
         iperf3: version_line("iperf3", "--version", "iperf 3")?,
@@ -209,17 +209,11 @@ fn conclude(settings: &Settings, mut record: Record) -> Result<()> {
     }
 }
 
-/// Checks the meter against known loads, and how much the soakers slow a stream.
+/// Checks the meter against known loads, and how much the soakers change a stream.
 ///
 /// Errors when the meter is off by more than its tolerance.
 pub(super) fn check_meter(settings: &Settings) -> Result<()> {
-    let workshop = Workshop::open(&settings.folder, None, meter::cores()?)?;
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    for _ in 0..DISTORTION_PAIRS {
-        // The soakers cannot be stopped for a while: each pair has a meter of its own.
-        with.push(goodput(settings, &workshop, &Meter::start()?)?);
-        without.push(goodput(settings, &workshop, &Meter::without_soakers()?)?);
-    }
+    let workshop = Workshop::open(&settings.folder, None, meter::online_cores()?.len())?;
     let meter = Meter::start()?;
     let background = check::background(&meter, BACKGROUND_WINDOW)?;
     println!("the machine on its own: {background:.3} CPU-s/s");
@@ -235,11 +229,20 @@ pub(super) fn check_meter(settings: &Settings) -> Result<()> {
             check.proc_stat_s / check.known_s,
         );
     }
-    let ratio = median(&with)
-        .zip(median(&without))
-        .map(|(with, without)| with / without);
-    println!("one stream, no proxy, Gb/s: with soakers {with:.1?}, without {without:.1?}");
-    println!("with / without: {:.3}", ratio.unwrap_or(f64::NAN));
+    let step = Step {
+        repeat: 0,
+        row: Row::Saturated1,
+        subject: Subject::NoProxy,
+    };
+    for _ in 0..settings.repeats {
+        let sample = take(&step, settings, &workshop, &meter)?;
+        let of = |metric| sample.measures.get(&metric).copied().unwrap_or(f64::NAN);
+        let (without, with) = (of(Metric::Goodput), of(Metric::SoakedGoodput));
+        println!(
+            "one stream, no proxy: {without:.2} Gb/s without soakers, {with:.2} with ({:.3})",
+            with / without
+        );
+    }
     if checks.iter().all(check::MeterCheck::holds) {
         return Ok(());
     }
@@ -247,19 +250,4 @@ pub(super) fn check_meter(settings: &Settings) -> Result<()> {
         "the meter is off by more than {:.0} %: is the machine busy?",
         check::TOLERANCE * 100.0
     )
-}
-
-fn goodput(settings: &Settings, workshop: &Workshop, meter: &Meter) -> Result<f64> {
-    let stage = Stage::set(
-        Subject::NoProxy,
-        Cap::Nowhere,
-        workshop,
-        meter,
-        settings.duration,
-    )?;
-    let measures = Row::Saturated1.measure(&stage)?;
-    measures
-        .get(&Metric::Goodput)
-        .copied()
-        .context("iperf3 told no goodput")
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result, anyhow};
 use rustix::thread::{ClockId as SleepClock, clock_nanosleep_absolute, set_current_timer_slack};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -60,9 +60,11 @@ impl MeterCheck {
 ///
 /// Errors when the meter cannot be read.
 pub(crate) fn background(meter: &Meter, window: Duration) -> Result<f64> {
-    let start = meter.read()?;
-    std::thread::sleep(window);
-    let usage = meter.since(&start)?;
+    let rest = || {
+        std::thread::sleep(window);
+        Ok(())
+    };
+    let ((), usage) = meter.over(rest)?;
     Ok(usage.busy_s / usage.elapsed_s)
 }
 
@@ -78,12 +80,15 @@ pub(crate) fn run(meter: &Meter) -> Result<Vec<MeterCheck>> {
 
 fn check(meter: &Meter, load: KnownLoad) -> Result<MeterCheck> {
     let before = background(meter, CHECK_DURATION / 4)?;
-    let start = meter.read()?;
-    let known_s = std::thread::scope(|scope| scope.spawn(|| burn(load)).join())
-        .map_err(|_| anyhow::anyhow!("the known load panicked"))??;
-    let usage = meter.since(&start)?;
+    let (known_s, usage) = meter.over(|| on_own_thread(load))?;
     let after = background(meter, CHECK_DURATION / 4)?;
     Ok(judged(load, known_s, &usage, before.midpoint(after)))
+}
+
+/// A thread of its own has a CPU clock and a timer slack of its own.
+fn on_own_thread(load: KnownLoad) -> Result<f64> {
+    let burnt = std::thread::scope(|scope| scope.spawn(|| burn(load)).join());
+    burnt.map_err(|_| anyhow!("the known load panicked"))?
 }
 
 fn judged(load: KnownLoad, known_s: f64, usage: &Usage, background: f64) -> MeterCheck {
@@ -130,4 +135,29 @@ fn monotonic() -> Duration {
 fn clock(id: ClockId) -> Duration {
     // The kernel never hands out a negative time for these two clocks.
     Duration::try_from(clock_gettime(id)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USAGE: Usage = Usage {
+        elapsed_s: 2.0,
+        busy_s: 1.1,
+        stolen_s: 0.0,
+        stat_busy_s: 0.9,
+    };
+
+    #[test]
+    fn what_the_machine_does_on_its_own_is_taken_off() {
+        let check = judged(KnownLoad::Bursts, 1.0, &USAGE, 0.05);
+        assert!((check.ratio() - 1.0).abs() < 1e-9, "{check:?}");
+        assert!(check.holds());
+    }
+
+    #[test]
+    fn a_meter_that_misses_a_tenth_does_not_hold() {
+        assert!(!judged(KnownLoad::Bursts, 1.2, &USAGE, 0.0).holds());
+        assert!(!judged(KnownLoad::Bursts, 1.0, &USAGE, 0.0).holds());
+    }
 }

@@ -1,11 +1,15 @@
 //! One core's soaker: a thread that counts the time nobody else wanted.
+//!
+//! ```text
+//!   parked ──set_soaking(true)──► soaking ──set_soaking(false)──► parked ──Drop──► ended
+//! ```
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use rustix::thread::CpuSet;
 
 use crate::bench::sys;
@@ -20,15 +24,19 @@ const PACES_PER_INTERRUPTION: u64 = 8;
 /// and exit of any interrupt.
 const SHORTEST_INTERRUPTION_NS: u64 = 200;
 
+const PARKED: u8 = 0;
+const SOAKING: u8 = 1;
+const ENDED: u8 = 2;
+
 /// The shared words, alone on their cache line: the soaker writes millions of times a second.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shared {
     soaked_ns: AtomicU64,
-    stop: AtomicBool,
+    phase: AtomicU8,
 }
 
-/// A running soaker; stops when dropped.
+/// A soaker, parked at first; ends when dropped.
 #[derive(Debug)]
 pub(super) struct Soaker {
     shared: Arc<Shared>,
@@ -44,32 +52,32 @@ impl Soaker {
         let shared = Arc::new(Shared::default());
         let (ready, calibrated) = mpsc::sync_channel(1);
         let of_thread = Arc::clone(&shared);
+        let work = move || {
+            let threshold_ns = settle(core).map(|()| calibrate());
+            let settled = *threshold_ns.as_ref().unwrap_or(&0);
+            if ready.send(threshold_ns).is_ok() {
+                live(&of_thread, settled);
+            }
+        };
         let thread = std::thread::Builder::new()
             .name(format!("soak-{core}"))
-            .spawn(move || {
-                let threshold_ns = match settle(core) {
-                    Ok(()) => calibrate(),
-                    Err(error) => {
-                        ready.send(Err(error)).ok();
-                        return;
-                    }
-                };
-                if ready.send(Ok(threshold_ns)).is_ok() {
-                    soak(&of_thread, threshold_ns);
-                }
-            })
+            .spawn(work)
             .context("starting a soaker thread")?;
-        let threshold_ns = calibrated
-            .recv()
-            .context("a soaker thread died at its start")??;
-        Ok(Self {
+        let mut soaker = Self {
             shared,
-            threshold_ns,
+            threshold_ns: 0,
             thread: Some(thread),
-        })
+        };
+        soaker.threshold_ns = calibrated.recv().context("a soaker died at its start")??;
+        Ok(soaker)
     }
 
-    /// Idle time of the core so far, in nanoseconds.
+    /// Lets it soak, or parks it.
+    pub(super) fn set_soaking(&self, soaking: bool) {
+        self.enter(if soaking { SOAKING } else { PARKED });
+    }
+
+    /// Idle time of the core while soaking, so far, in nanoseconds.
     pub(super) fn soaked_ns(&self) -> u64 {
         self.shared.soaked_ns.load(Ordering::Relaxed)
     }
@@ -78,14 +86,21 @@ impl Soaker {
     pub(super) fn threshold_ns(&self) -> u64 {
         self.threshold_ns
     }
+
+    fn enter(&self, phase: u8) {
+        self.shared.phase.store(phase, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
 }
 
 impl Drop for Soaker {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
+        self.enter(ENDED);
         if let Some(thread) = self.thread.take() {
-            // A panicked soaker has already told its story on stderr.
-            thread.join().ok();
+            // A soaker that panicked has told its story on stderr.
+            drop(thread.join());
         }
     }
 }
@@ -115,10 +130,21 @@ fn calibrate() -> u64 {
     (median * PACES_PER_INTERRUPTION).max(SHORTEST_INTERRUPTION_NS)
 }
 
+fn live(shared: &Shared, threshold_ns: u64) {
+    loop {
+        match shared.phase.load(Ordering::Acquire) {
+            SOAKING => soak(shared, threshold_ns),
+            ENDED => return,
+            // A spurious wake-up only comes around again.
+            _ => std::thread::park(),
+        }
+    }
+}
+
 fn soak(shared: &Shared, threshold_ns: u64) {
-    let mut soaked_ns = 0;
+    let mut soaked_ns = shared.soaked_ns.load(Ordering::Relaxed);
     let mut last = Instant::now();
-    while !shared.stop.load(Ordering::Relaxed) {
+    while shared.phase.load(Ordering::Relaxed) == SOAKING {
         let now = Instant::now();
         let gap = nanoseconds(now - last);
         last = now;
@@ -129,6 +155,6 @@ fn soak(shared: &Shared, threshold_ns: u64) {
     }
 }
 
-fn nanoseconds(duration: std::time::Duration) -> u64 {
+fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -28,23 +28,25 @@ pub(super) fn measure(stage: &Stage<'_>) -> Result<Measures> {
     let answering = Answering::start(listener, WORKERS)?;
     let relay = stage.relay(target)?;
     let producer = stage.producer().netns();
-    let load = |duration| ConnectionLoad {
-        workers: WORKERS,
-        duration,
+    let run = |duration| {
+        let load = ConnectionLoad {
+            workers: WORKERS,
+            duration,
+        };
+        let report = load.run(producer, relay.address());
+        ensure!(
+            report.failed == 0,
+            "{} of {} connections failed; the first: {}",
+            report.failed,
+            report.failed + report.completed,
+            report.first_failure.unwrap_or_default()
+        );
+        Ok(report)
     };
-    load(WARM_UP).run(producer, relay.address());
+    run(WARM_UP)?;
+    let report = run(stage.duration)?;
+    let (metered, usage) = stage.meter.over(|| run(stage.duration))?;
 
-    let start = stage.meter.read()?;
-    let report = load(stage.duration).run(producer, relay.address());
-    let usage = stage.meter.since(&start)?;
-
-    ensure!(
-        report.failed == 0,
-        "{} of {} connections failed; the first: {}",
-        report.failed,
-        report.failed + report.completed,
-        report.first_failure.unwrap_or_default()
-    );
     relay.finish()?;
     drop(answering);
     Ok(Measures::from([
@@ -54,7 +56,7 @@ pub(super) fn measure(stage: &Stage<'_>) -> Result<Measures> {
         ),
         (
             Metric::CpuPerConnection,
-            usage.busy_s * 1e6 / report.completed as f64,
+            usage.busy_s * 1e6 / metered.completed as f64,
         ),
         (Metric::Stolen, usage.stolen_s / usage.elapsed_s),
     ]))

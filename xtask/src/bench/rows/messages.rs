@@ -33,9 +33,10 @@ pub(super) fn measure(stage: &Stage<'_>) -> Result<Measures> {
     let (near, far) = load::join(stage.producer().netns(), relay.address(), &listener)?;
     messages(WARM_UP).run(&near, &far)?;
 
-    let start = stage.meter.read()?;
     let report = messages(stage.duration).run(&near, &far)?;
-    let usage = stage.meter.since(&start)?;
+    let (metered, usage) = stage
+        .meter
+        .over(|| messages(stage.duration).run(&near, &far))?;
 
     let microseconds = |sorted: &[u64], share| {
         let nanoseconds = percentile(sorted, share).context("no message was sent")?;
@@ -44,7 +45,7 @@ pub(super) fn measure(stage: &Stage<'_>) -> Result<Measures> {
     let mut measures = Measures::from([
         (
             Metric::CpuPerMessage,
-            usage.busy_s * 1e6 / report.latencies_ns.len() as f64,
+            usage.busy_s * 1e6 / metered.latencies_ns.len() as f64,
         ),
         (
             Metric::LatencyP50,

@@ -32,24 +32,33 @@ pub(super) fn measure(stage: &Stage<'_>, streams: u32) -> Result<Measures> {
         ..Load::default()
     };
     let producer = stage.producer().netns();
-    let mark = sink.mark();
-    load(WARM_UP).run(producer, relay.address())?;
-    sink.wait_until_free(mark)?;
-
+    let run = |duration| {
+        let mark = sink.mark();
+        let throughput = load(duration).run(producer, relay.address())?;
+        sink.wait_until_free(mark)?;
+        anyhow::Ok(throughput)
+    };
+    run(WARM_UP)?;
+    let throughput = run(stage.duration)?;
     // The meter runs from before iperf3's start to after its end, and the bytes are all that
     // arrived in between: nothing that was spent or moved is left out.
-    let start = stage.meter.read()?;
-    let throughput = load(stage.duration).run(producer, relay.address())?;
-    let usage = stage.meter.since(&start)?;
+    let (metered, usage) = stage.meter.over(|| run(stage.duration))?;
 
-    let gigabytes = throughput.bytes_received as f64 / 1e9;
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
     let mut measures = Measures::from([
         (Metric::Goodput, throughput.bits_per_second / 1e9),
-        (Metric::CpuPerGb, usage.busy_s / gigabytes),
+        (
+            Metric::CpuPerGb,
+            usage.busy_s / gigabytes(metered.bytes_received),
+        ),
+        (Metric::SoakedGoodput, metered.bits_per_second / 1e9),
         (Metric::Stolen, usage.stolen_s / usage.elapsed_s),
     ]);
     if let Some(retransmits) = throughput.retransmits {
-        measures.insert(Metric::RetransmitsPerGb, retransmits as f64 / gigabytes);
+        measures.insert(
+            Metric::RetransmitsPerGb,
+            retransmits as f64 / gigabytes(throughput.bytes_received),
+        );
     }
     if let Some(share) = relay.finish()? {
         measures.insert(Metric::KernelShare, share);
