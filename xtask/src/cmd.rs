@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::workspace;
 
@@ -33,24 +33,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command quietly and returns what it wrote to stdout; the error carries its last words.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = collect(command)?;
-    if !status.success() {
-        bail!(
-            "`{}` ended with {status}: {}",
-            line(command),
-            last_words(&stderr)
-        );
-    }
-    String::from_utf8(stdout).with_context(|| format!("`{}` did not print text", line(command)))
+    let Ran { status, answer } = ran(command)?;
+    answer.map_err(|last_words| anyhow!("`{}` ended with {status}: {last_words}", line(command)))
+}
+
+/// Runs a command quietly; when it fails, the error is `meaning` and its last words, for commands
+/// whose arguments say nothing to a reader.
+pub(crate) fn output_or(meaning: &str, command: &mut Command) -> Result<String> {
+    ran(command)?
+        .answer
+        .map_err(|last_words| anyhow!("{meaning} ({last_words})"))
 }
 
 /// Runs a command silently and tells how it ended.
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
-    collect(command).map(|output| output.status)
+    ran(command).map(|ran| ran.status)
 }
 
 /// The program's path, looked for where root's shell would look too: a user's `PATH` on Debian
@@ -77,11 +74,25 @@ fn line(command: &Command) -> String {
     words.join(" ")
 }
 
-fn collect(command: &mut Command) -> Result<Output> {
-    command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| not_started(command, error))
+/// How a quiet command ended, with its output or, if it failed, its last words.
+struct Ran {
+    status: ExitStatus,
+    answer: Result<String, String>,
+}
+
+fn ran(command: &mut Command) -> Result<Ran> {
+    let ended = command.stdin(Stdio::null()).output();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = ended.map_err(|error| not_started(command, error))?;
+    let answer = if status.success() {
+        Ok(String::from_utf8_lossy(&stdout).into_owned())
+    } else {
+        Err(last_words(&stderr))
+    };
+    Ok(Ran { status, answer })
 }
 
 fn not_started(command: &Command, error: std::io::Error) -> anyhow::Error {
@@ -92,18 +103,19 @@ fn not_started(command: &Command, error: std::io::Error) -> anyhow::Error {
     anyhow!(error).context(format!("`{}` could not be started", line(command)))
 }
 
-/// The lines a failed program accuses something with, or else its last line.
+/// The line in which a failed program says why, or else its last one.
 fn last_words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
-    let accusing: Vec<_> = text
-        .lines()
-        .filter(|line| line.starts_with("E: ") || line.starts_with("error"))
-        .take(3)
-        .collect();
-    if accusing.is_empty() {
-        return text.lines().last().unwrap_or("it said nothing").to_owned();
-    }
-    accusing.join(" ")
+    let accusation = text.lines().find_map(|line| {
+        ["E: ", "error: "]
+            .iter()
+            .find_map(|it| line.strip_prefix(it))
+    });
+    accusation
+        .or(text.lines().last())
+        .unwrap_or("it said nothing")
+        .trim()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -128,7 +140,18 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("exit status: 7"), "{error}");
-        assert!(error.ends_with("E: no route to host"), "{error}");
+        assert!(
+            error.ends_with("exit status: 7: no route to host"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_meaning_stands_for_a_command_nobody_wants_to_read() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo 'last line' >&2; exit 1"]);
+        let error = output_or("the lists cannot be read", &mut command).unwrap_err();
+        assert_eq!(error.to_string(), "the lists cannot be read (last line)");
     }
 
     #[test]

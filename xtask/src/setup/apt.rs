@@ -40,8 +40,8 @@ impl Apt {
         }
         let apt = Self { private };
         let mut command = apt.command("apt-get");
-        cmd::output(command.args(["update", "-o", "APT::Update::Error-Mode=any"]))
-            .context("Debian's package servers cannot be reached")?;
+        command.args(["update", "-o", "APT::Update::Error-Mode=any"]);
+        cmd::output_or("Debian's package servers cannot be reached", &mut command)?;
         Ok(apt)
     }
 
@@ -70,9 +70,7 @@ impl Apt {
     pub(super) fn download(&self, packages: &[String], into: &Path) -> Result<()> {
         let mut command = self.command("apt-get");
         command.current_dir(into).arg("download").args(packages);
-        cmd::output(&mut command)
-            .map(drop)
-            .context("Debian's packages cannot be downloaded")
+        cmd::output_or("Debian's packages cannot be downloaded", &mut command).map(drop)
     }
 
     /// Installs packages on the system, as root.
@@ -84,9 +82,7 @@ impl Apt {
         command
             .args(["-o", "DPkg::Lock::Timeout=300"])
             .env("DEBIAN_FRONTEND", "noninteractive");
-        cmd::output(&mut command)
-            .map(drop)
-            .context("Debian's packages cannot be installed")
+        cmd::output_or("Debian's packages cannot be installed", &mut command).map(drop)
     }
 
     fn command(&self, program: &str) -> Command {

@@ -111,30 +111,52 @@ impl fmt::Display for Version {
 /// Picks the compiler: one of rustup's that is complete, else Debian's, else whatever rustup can
 /// still download.
 pub(super) fn choose(dir: &Path) -> Result<(Compiler, Version)> {
-    let mut declined = Vec::new();
+    let mut incomplete = Vec::new();
     for toolchain in rustup_toolchains() {
         match rustup_version(&toolchain) {
             Ok(version) => {
                 say(&format!("BPF compiler: rustup's {toolchain}, {version}"));
                 return Ok((Compiler::Rustup { toolchain }, version));
             }
-            Err(reason) => declined.push(format!("rustup's {toolchain}: {reason:#}")),
+            Err(reason) => incomplete.push((toolchain, format!("{reason:#}"))),
         }
     }
+    let mut declined = by_reason(&incomplete);
     match debian::install(dir) {
         Ok((core, version)) => {
             say(&format!("BPF compiler: Debian's, {version}"));
             return Ok((Compiler::Debian { core }, version));
         }
-        Err(reason) => declined.push(format!("Debian's packages: {reason:#}")),
+        Err(reason) => declined.push(format!("{reason:#}")),
     }
     match rustup_component() {
         Ok(found) => Ok(found),
         Err(reason) => {
-            declined.push(format!("rustup's download: {reason:#}"));
+            declined.push(format!("{reason:#}"));
             Err(nothing_fits(&declined))
         }
     }
+}
+
+/// One sentence per reason: most toolchains lack the same.
+fn by_reason(incomplete: &[(String, String)]) -> Vec<String> {
+    let mut reasons: Vec<&str> = incomplete
+        .iter()
+        .map(|(_, reason)| reason.as_str())
+        .collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let names = |reason: &str| {
+        let sharing = incomplete.iter().filter(|(_, other)| other == reason);
+        sharing
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    reasons
+        .iter()
+        .map(|reason| format!("rustup's {}: {reason}", names(reason)))
+        .collect()
 }
 
 fn nothing_fits(declined: &[String]) -> anyhow::Error {
@@ -180,7 +202,7 @@ fn rustup_version(toolchain: &str) -> Result<Version> {
         .join("lib/rustlib/src/rust/library/core")
         .is_dir()
     {
-        bail!("the rust-src component is missing");
+        bail!("no rust-src component");
     }
     let version = Version::parse(&rustc(&["-vV"])?)?;
     version.check()?;
@@ -193,13 +215,9 @@ fn rustup_component() -> Result<(Compiler, Version)> {
     say(&format!(
         "asking rustup for the rust-src component of {toolchain}"
     ));
-    cmd::output(Command::new("rustup").args([
-        "component",
-        "add",
-        "rust-src",
-        "--toolchain",
-        &toolchain,
-    ]))?;
+    let mut rustup = Command::new("rustup");
+    rustup.args(["component", "add", "rust-src", "--toolchain", &toolchain]);
+    cmd::output_or("rustup cannot download it either", &mut rustup)?;
     let version = rustup_version(&toolchain)?;
     Ok((Compiler::Rustup { toolchain }, version))
 }
@@ -241,6 +259,14 @@ mod tests {
     fn an_llvm_newer_than_the_linkers_is_refused_with_both_numbers() {
         let error = version("1.99.0", 23).check().unwrap_err().to_string();
         assert!(error.contains("LLVM 23, newer than the LLVM 22"), "{error}");
+    }
+
+    #[test]
+    fn toolchains_that_lack_the_same_are_told_together() {
+        let incomplete = [("a", "no source"), ("b", "no source"), ("c", "too old")]
+            .map(|(name, reason)| (name.to_owned(), reason.to_owned()));
+        let told = by_reason(&incomplete);
+        assert_eq!(told, ["rustup's a, b: no source", "rustup's c: too old"]);
     }
 
     #[test]
