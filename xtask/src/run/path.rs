@@ -157,6 +157,7 @@ impl Path {
         let samples = |pick: fn(&Sample) -> f64| median(self.samples.iter().map(pick));
         Ok(Row {
             name: self.name,
+            spread: spread(&self.samples),
             bits_per_second: samples(|sample| sample.bits_per_second),
             gateway_cpu: self.gateway().and(samples(|sample| sample.cpu.process)),
             machine_cpu: samples(|sample| sample.cpu.machine),
@@ -201,6 +202,14 @@ fn lost(closed: &ClosedConnection) -> u64 {
     } else {
         0
     }
+}
+
+/// The fastest sample over the slowest.
+fn spread(samples: &[Sample]) -> Option<f64> {
+    let rates = || samples.iter().map(|sample| sample.bits_per_second);
+    let fastest = rates().max_by(f64::total_cmp)?;
+    let slowest = rates().min_by(f64::total_cmp)?;
+    Some(fastest / slowest.max(1.0))
 }
 
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {

@@ -57,7 +57,7 @@ impl Stage {
             Self::Loopback(reason) => format!("\n  No namespaces and no eBPF here: {reason}.\n"),
         };
         format!(
-            "\n  producer -----> gateway -----> consumer      {streams}, {rounds} of {seconds} s a path\n  \
+            "\n  producer -----> gateway -----> consumer      {streams}, {rounds} of {seconds} s\n  \
              iperf3 -c       s2cs           iperf3 -s     {place}, {cpus} CPUs\n{note}"
         )
     }

@@ -16,6 +16,8 @@ pub(super) struct Row {
     pub(super) name: &'static str,
     /// Median; `None` when nothing was measured.
     pub(super) bits_per_second: Option<f64>,
+    /// The fastest round over the slowest.
+    pub(super) spread: Option<f64>,
     /// CPU of the gateway's process, 1 = one CPU; `None` without a gateway.
     pub(super) gateway_cpu: Option<f64>,
     /// CPU of the whole machine meanwhile, 0 to 1.
@@ -62,6 +64,9 @@ impl Moved {
 
 /// From here on the machine has no CPU to spare.
 const SATURATED: f64 = 0.9;
+
+/// From here on the rounds of one path do not agree.
+const DISTURBED: f64 = 1.5;
 
 const HEADINGS: [&str; 7] = [
     "path",
@@ -112,6 +117,15 @@ pub(super) fn closing(rows: &[Row]) -> String {
         let busy = busy * 100.0;
         lines.push(format!(
             "  The CPUs, shared by iperf3 and the gateway, were the limit: at least {busy:.0} % busy."
+        ));
+    }
+    let spread = rows
+        .iter()
+        .filter_map(|row| row.spread)
+        .max_by(f64::total_cmp);
+    if let Some(spread) = spread.filter(|spread| *spread >= DISTURBED) {
+        lines.push(format!(
+            "  Rounds differ by a factor of {spread:.1}: something else is using this machine."
         ));
     }
     let declines = rows.iter().flat_map(|row| &row.declines);
@@ -210,6 +224,15 @@ mod tests {
   auto: sockmap  21.9         0.80       99 %       7 %            6           0";
         assert_eq!(table, expected);
         assert!(table.lines().all(|line| line.len() <= 80));
+    }
+
+    #[test]
+    fn rounds_that_do_not_agree_are_named() {
+        let mut rows = rows();
+        rows[2].spread = Some(1.2);
+        assert!(!closing(&rows).contains("something else"));
+        rows[0].spread = Some(2.3);
+        assert!(closing(&rows).contains("a factor of 2.3"));
     }
 
     #[test]
