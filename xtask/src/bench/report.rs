@@ -10,6 +10,9 @@ use super::subject::Subject;
 use super::table::Table;
 use super::verdict::Quantity;
 
+/// The cell of what was not measured.
+const NOTHING: &str = "-";
+
 /// Retransmits per GB from which a median is marked: the path reordered or dropped, and the
 /// figure may tell of that rather than of the relay.
 const MANY_RETRANSMITS: f64 = 100.0;
@@ -25,45 +28,47 @@ pub(super) fn markdown(record: &Record) -> String {
     text
 }
 
-/// One row's table, on its own.
-pub(super) fn row_table(record: &Record, row: Row) -> String {
-    let shown: Vec<Metric> = row
-        .metrics()
-        .iter()
-        .copied()
-        .filter(|&metric| {
-            record
-                .subjects
-                .keys()
-                .any(|&subject| has(record, row, subject, metric))
-        })
-        .collect();
-    let mut table = Table::new(headings(row, &shown));
-    for &subject in record
+/// One row's table. A column that nobody has a value for is left out.
+fn row_table(record: &Record, row: Row) -> String {
+    let subjects: Vec<Subject> = record
         .subjects
         .keys()
-        .filter(|&&subject| row.concerns(subject))
-    {
-        let mut cells = vec![subject.to_string()];
-        for &metric in &shown {
-            cells.push(median_cell(record, row, subject, metric));
-            let beside = comparisons(row, subject, metric);
-            cells.extend(beside.map(|(_, quantity, digits)| value_cell(record, &quantity, digits)));
-        }
-        table.push(cells);
+        .copied()
+        .filter(|&subject| row.concerns(subject))
+        .collect();
+    let mut columns = vec![(
+        "subject".to_owned(),
+        subjects.iter().map(Subject::to_string).collect(),
+    )];
+    for &metric in row.metrics() {
+        let medians = subjects
+            .iter()
+            .map(|&subject| median_cell(record, row, subject, metric));
+        columns.push((format!("{metric}, {}", metric.unit()), medians.collect()));
+        columns.extend(comparison_columns(record, row, &subjects, metric));
     }
-    table.to_string()
+    columns.retain(|(_, cells)| cells.iter().any(|cell| cell != NOTHING));
+    Table::from_columns(columns).to_string()
 }
 
-fn headings(row: Row, shown: &[Metric]) -> Vec<String> {
-    let mut headings = vec!["subject".to_owned()];
-    for &metric in shown {
-        headings.push(format!("{metric}, {}", metric.unit()));
-        headings.extend(
-            comparisons(row, Subject::NoProxy, metric).map(|(heading, ..)| heading.to_owned()),
-        );
-    }
-    headings
+fn comparison_columns(
+    record: &Record,
+    row: Row,
+    subjects: &[Subject],
+    metric: Metric,
+) -> Vec<(String, Vec<String>)> {
+    let headings = comparisons(row, Subject::NoProxy, metric).map(|(heading, ..)| heading);
+    let column = |(number, heading): (usize, &str)| {
+        let cell = |&subject: &Subject| {
+            let beside = comparisons(row, subject, metric).nth(number);
+            beside.map_or_else(
+                || NOTHING.to_owned(),
+                |(_, quantity, digits)| value_cell(record, &quantity, digits),
+            )
+        };
+        (heading.to_owned(), subjects.iter().map(cell).collect())
+    };
+    headings.enumerate().map(column).collect()
 }
 
 /// What stands beside a median, each with its heading and its digits: ratios of a rate, the extra
@@ -103,20 +108,14 @@ fn comparisons(
     comparisons.into_iter()
 }
 
-fn has(record: &Record, row: Row, subject: Subject, metric: Metric) -> bool {
-    record
-        .median(row, subject, metric, &record.all_repeats())
-        .is_some()
-}
-
 fn value_cell(record: &Record, quantity: &Quantity, digits: usize) -> String {
     let value = quantity.evaluate(record, &record.all_repeats());
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+    value.map_or_else(|| NOTHING.to_owned(), |value| format!("{value:.digits$}"))
 }
 
 fn median_cell(record: &Record, row: Row, subject: Subject, metric: Metric) -> String {
     let Some(estimate) = Quantity::Of(row, subject, metric).estimate(record) else {
-        return "-".to_owned();
+        return NOTHING.to_owned();
     };
     let many = metric == Metric::RetransmitsPerGb && estimate.value > MANY_RETRANSMITS;
     let mark = if many { " (!)" } else { "" };
@@ -208,7 +207,15 @@ fn meter(record: &Record) -> String {
         );
     }
     let worst = record.meter.background.iter().copied().fold(0.0, f64::max);
-    text += &format!(" the machine on its own: at most {worst:.2} CPU-s/s.\n");
+    let stolen = record
+        .samples
+        .iter()
+        .filter_map(|sample| sample.measures.get(&Metric::Stolen));
+    let stolen = stolen.copied().fold(0.0, f64::max);
+    text += &format!(
+        " the machine on its own: at most {worst:.2} CPU-s/s; stolen by the host during a sample: \
+         at most {stolen:.2} CPU-s/s.\n"
+    );
     if !record
         .meter
         .checks

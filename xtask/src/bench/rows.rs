@@ -74,9 +74,7 @@ impl Row {
                 Metric::Goodput,
                 Metric::CpuPerGb,
                 Metric::RetransmitsPerGb,
-                Metric::SoakedGoodput,
                 Metric::KernelShare,
-                Metric::Stolen,
             ],
             Self::Messages => &[
                 Metric::CpuPerMessage,
@@ -84,13 +82,8 @@ impl Row {
                 Metric::LatencyP99,
                 Metric::SenderLateP99,
                 Metric::KernelShare,
-                Metric::Stolen,
             ],
-            Self::Connections => &[
-                Metric::ConnectionRate,
-                Metric::CpuPerConnection,
-                Metric::Stolen,
-            ],
+            Self::Connections => &[Metric::ConnectionRate, Metric::CpuPerConnection],
             Self::Idle => &[Metric::MemoryPerConnection, Metric::WakeUps],
         }
     }

@@ -16,6 +16,24 @@ impl Table {
         }
     }
 
+    /// A table of named columns of the same height.
+    pub(super) fn from_columns(columns: Vec<(String, Vec<String>)>) -> Self {
+        let height = columns
+            .iter()
+            .map(|(_, cells)| cells.len())
+            .max()
+            .unwrap_or_default();
+        let (headings, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let mut table = Self::new(headings);
+        for row in 0..height {
+            let cells = columns
+                .iter()
+                .map(|column| column.get(row).cloned().unwrap_or_default());
+            table.push(cells.collect());
+        }
+        table
+    }
+
     /// Adds a row.
     pub(super) fn push(&mut self, cells: Vec<String>) {
         self.rows.push(cells);

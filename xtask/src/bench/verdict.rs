@@ -159,7 +159,9 @@ fn outcome(bound: Bound, found: f64) -> String {
     if value == 0.0 {
         return format!("misses: {found:.0} instead of 0");
     }
-    format!("misses by {:.0} %", 100.0 * (found - value).abs() / value)
+    let percent = 100.0 * (found - value).abs() / value;
+    let digits = usize::from(percent < 10.0);
+    format!("misses by {percent:.digits$} %")
 }
 
 fn targets(row: Row) -> Vec<Target> {
@@ -309,6 +311,13 @@ mod tests {
         let pairs = [(Subject::NoProxy, 20.0), (Subject::Auto, 12.0)];
         let record = ours(Row::Saturated1, Metric::Goodput, &pairs);
         assert_eq!(outcome_of(&record, "× no proxy"), "misses by 25 %");
+    }
+
+    #[test]
+    fn a_near_miss_is_not_rounded_to_nothing() {
+        let pairs = [(Subject::NoProxy, 100.0), (Subject::Auto, 98.8)];
+        let record = ours(Row::CappedIngress, Metric::Goodput, &pairs);
+        assert_eq!(outcome_of(&record, "× no proxy"), "misses by 0.2 %");
     }
 
     #[test]
