@@ -122,9 +122,8 @@ impl<'a> Connection<'a> {
             to_downstream: self.report(Direction::ToDownstream),
             end,
         };
-        if end != EndReason::Finished {
-            self.downstream.reset_on_close();
-            self.upstream.reset_on_close();
+        for leg in [&self.downstream, &self.upstream] {
+            leg.settle_close(end);
         }
         transferred
     }

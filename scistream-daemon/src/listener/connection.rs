@@ -9,7 +9,6 @@ use super::dial::{Dialled, Prepared, Refusal, RefusalReason};
 use super::{AcceptedFrom, Gateway};
 use crate::connection_log::ConnectionLog;
 use crate::dataplane::{EndReason, Plane, StreamPair, Transferred};
-use crate::sys::sockopt;
 
 /// An accepted connection that has no target yet. Early bytes stay in the kernel until a plane has
 /// both sockets.
@@ -111,10 +110,8 @@ async fn dial(
     }
 }
 
-/// Tells the peer at once that nobody is there, where a FIN would look like an empty answer.
+/// Tells the peer at once that nobody is there, where a FIN would look like an empty answer: a close
+/// of this socket is a reset, see [`super::options::SocketOptions`].
 fn reset(socket: TcpStream) {
-    if let Err(error) = sockopt::set_linger_zero(&socket) {
-        tracing::debug!(%error, "a refused connection is closed without a reset");
-    }
     drop(socket);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::net::sockopt;
 
 use crate::sys;
-use crate::sys::sockopt::{Buffer, set_buffer};
+use crate::sys::sockopt::{Buffer, set_buffer, set_linger_zero};
 
 /// How often the kernel asks a silent peer before it gives the connection up.
 const KEEPALIVE_PROBES: u32 = 6;
@@ -37,6 +37,9 @@ impl SocketOptions {
         } = *self;
         sockopt::set_tcp_nodelay(socket, true)
             .map_err(|errno| sys::Error::new("setsockopt(TCP_NODELAY)", errno))?;
+        // Until a plane has delivered everything, any close is a reset, be it the kernel's after the
+        // process was killed: what was cut short must not look complete.
+        set_linger_zero(socket)?;
         if let Some(idle) = keepalive {
             set_keepalive(socket, idle)?;
         }

@@ -35,7 +35,15 @@ pub fn receive_queue(fd: impl AsFd) -> Result<u64, Error> {
     rustix::io::ioctl_fionread(fd).map_err(|errno| Error::new("ioctl(SIOCINQ)", errno))
 }
 
-/// Makes the next close of this socket a reset: `SO_LINGER {1, 0}`.
+/// Lets a close of this socket end in a FIN after what is queued, as it does by default.
+///
+/// # Errors
+/// When `fd` is not a socket.
+pub fn clear_linger(fd: impl AsFd) -> Result<(), Error> {
+    sockopt::set_socket_linger(fd, None).map_err(|errno| Error::new("setsockopt(SO_LINGER)", errno))
+}
+
+/// Makes every close of this socket a reset, also when the process dies: `SO_LINGER {1, 0}`.
 ///
 /// # Errors
 /// When `fd` is not a socket.

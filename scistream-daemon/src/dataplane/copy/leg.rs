@@ -8,8 +8,7 @@ use rustix::net::Shutdown;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::dataplane::Side;
-use crate::dataplane::ledger;
+use crate::dataplane::{EndReason, Side, ledger};
 use crate::sys::sockopt;
 use crate::sys::tcp_info::TcpInfo;
 
@@ -81,10 +80,15 @@ impl Leg {
             .map_err(|errno| self.break_with(errno.into()))
     }
 
-    /// Makes closing this socket a reset.
-    pub(super) fn reset_on_close(&self) {
-        if let Err(error) = sockopt::set_linger_zero(&self.stream) {
-            tracing::debug!(side = ?self.side, %error, "a side is closed without a reset");
+    /// Makes closing this socket what the end calls for: a FIN has been sent, or it is a reset.
+    pub(super) fn settle_close(&self, end: EndReason) {
+        let settled = if end == EndReason::Finished {
+            sockopt::clear_linger(&self.stream)
+        } else {
+            sockopt::set_linger_zero(&self.stream)
+        };
+        if let Err(error) = settled {
+            tracing::debug!(side = ?self.side, %error, "a side is closed in the wrong way");
         }
     }
 

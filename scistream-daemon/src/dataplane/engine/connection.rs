@@ -308,8 +308,10 @@ impl Connection {
             }
             self.flows[side].report(&self.ends[side], &self.ends[1 - side])
         });
-        if reason != EndReason::Finished {
-            for end in &self.ends {
+        for end in &self.ends {
+            if reason == EndReason::Finished {
+                end.close_after_sending();
+            } else {
                 end.reset_on_close();
             }
         }

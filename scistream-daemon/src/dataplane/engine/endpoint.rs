@@ -138,6 +138,11 @@ impl Endpoint {
         let _closed_already = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Lets closing this socket send what is queued; until then any close is a reset.
+    pub(super) fn close_after_sending(&self) {
+        let _closed_already = sockopt::clear_linger(&self.stream);
+    }
+
     /// Makes closing this socket a reset.
     pub(super) fn reset_on_close(&self) {
         let _closed_already = sockopt::set_linger_zero(&self.stream);
