@@ -30,7 +30,9 @@ pub const LOST: &str = "LOST";
 pub const LOCAL_APPS: &str = "LOCAL_APPS";
 /// Cookie of a local application's socket, by its [`crate::LocalEnds`].
 pub const LOCAL_ENDS: &str = "LOCAL_ENDS";
-/// Addresses whose local connections are tracked.
+/// Slot index of a local application's socket, by socket cookie.
+pub const HOPS: &str = "HOPS";
+/// Ports whose same-host connections are tracked.
 pub const WATCHED: &str = "WATCHED";
 
 /// Read-only globals: byte offsets of kernel struct fields, found by the daemon in the BTF.

@@ -34,11 +34,9 @@ pub struct DirectionSlot {
     pub egress_cookie: SharedWord,
     /// Daemon: counts the uses of this slot.
     pub generation: SharedWord,
-    /// Daemon: 1 when the program shall pass everything.
-    pub pass_all: SharedWord,
     /// Daemon, same-host hop only: the application's first sequence number.
     pub send_base: SharedWord,
-    reserved_daemon: [u64; 3],
+    reserved_daemon: [u64; 4],
 }
 
 const _: () = assert!(size_of::<DirectionSlot>() == 128);

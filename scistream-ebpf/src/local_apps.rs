@@ -15,7 +15,7 @@ use aya_ebpf::helpers::bpf_get_socket_cookie;
 use aya_ebpf::programs::{SkMsgContext, SockOpsContext, TcContext};
 use scistream_common::{LocalEnds, LocalSocket, decide, hop_is_empty};
 
-use crate::maps::{FLOWS, LOCAL_APPS, LOCAL_ENDS, SLOTS, TARGETS, WATCHED};
+use crate::maps::{HOPS, LOCAL_APPS, LOCAL_ENDS, SLOTS, TARGETS, WATCHED};
 use crate::{egress, verdict};
 
 const AF_INET: u32 = 2;
@@ -127,7 +127,7 @@ pub fn redirect(ctx: &SkMsgContext) -> Result<(), verdict::Pass> {
     }
     let (cookie, write_seq) = egress::sender(sk).ok_or(Pass::Unknown)?;
     // SAFETY: plain integers.
-    let index = *unsafe { FLOWS.get(cookie) }.ok_or(Pass::Unknown)?;
+    let index = *unsafe { HOPS.get(cookie) }.ok_or(Pass::Unknown)?;
     let slot = SLOTS.get(index).ok_or(Pass::Unknown)?;
     let target = slot.egress_cookie.load();
     let base = slot.send_base.load() as u32;

@@ -43,6 +43,11 @@ pub static LOCAL_APPS: SockHash<u64> = SockHash::with_max_entries(MAX_DIRECTIONS
 #[map]
 pub static LOCAL_ENDS: LruHashMap<LocalEnds, LocalSocket> = LruHashMap::with_max_entries(16_384, 0);
 
+/// Slot index by a local application's cookie. Apart from `FLOWS`: when the daemon itself runs in the
+/// tracked cgroup, one of its own sockets may have a slot there, for the bytes it receives.
+#[map]
+pub static HOPS: HashMap<u64, u32> = HashMap::with_max_entries(MAX_DIRECTIONS, NO_PREALLOC);
+
 /// Ports whose same-host connections are tracked.
 #[map]
 pub static WATCHED: HashMap<u16, u32> = HashMap::with_max_entries(4096, NO_PREALLOC);

@@ -73,10 +73,7 @@ fn judge(ctx: &SkBuffContext, slot: &DirectionSlot, len: u32) -> Result<(), Pass
     let target = slot.egress_cookie.load();
     let egress = egress::read(target).ok_or(Pass::NoTarget)?;
     let flow = read_flow(slot, egress.write_seq);
-    if slot.pass_all.load() != 0
-        || slot.passing.load() == DirectionSlot::REPEATED
-        || decide(&flow, &egress, len).is_err()
-    {
+    if slot.passing.load() == DirectionSlot::REPEATED || decide(&flow, &egress, len).is_err() {
         return Err(Pass::Gated);
     }
     linearise_if_cheaper(ctx, len);

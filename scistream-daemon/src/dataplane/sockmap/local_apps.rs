@@ -21,6 +21,7 @@ use super::program::{SockmapError, take};
 pub(super) struct LocalApps {
     ends: HashMap<MapData, [u8; 36], [u8; 16]>,
     watched: HashMap<MapData, u16, u32>,
+    hops: HashMap<MapData, u64, u32>,
     /// Keeps the map that holds the message program.
     _sockets: SockHash<MapData, u64>,
 }
@@ -51,8 +52,19 @@ impl LocalApps {
         Ok(Self {
             ends: HashMap::try_from(take(ebpf, names::LOCAL_ENDS)?)?,
             watched: HashMap::try_from(take(ebpf, names::WATCHED)?)?,
+            hops: HashMap::try_from(take(ebpf, names::HOPS)?)?,
             _sockets: sockets,
         })
+    }
+
+    /// Has the message program judge what the application's socket sends by `slot`.
+    pub(super) fn join(&mut self, cookie: u64, slot: u32) -> Result<(), SockmapError> {
+        Ok(self.hops.insert(cookie, slot, 0)?)
+    }
+
+    /// The socket's messages go the ordinary way again.
+    pub(super) fn part(&mut self, cookie: u64) {
+        let _never_joined = self.hops.remove(&cookie);
     }
 
     /// Tracks connections to (a listener's) or from (a target's) `port`.

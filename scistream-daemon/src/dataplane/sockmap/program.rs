@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use aya::maps::{HashMap, Map, MapData, MapError, RingBuf, SockHash};
 use aya::programs::{ProgramError, SkSkb};
@@ -11,7 +11,7 @@ use aya::{Ebpf, EbpfLoader};
 use scistream_common::{DirectionSlot, Notice, SharedWord, limits, names};
 
 use super::local_apps::LocalApps;
-use super::slots::{Lease, Slots};
+use super::slots::{Kind, Lease, Slots};
 use crate::btf::{Btf, BtfError};
 use crate::sys;
 use crate::sys::shared_map::SharedArray;
@@ -109,7 +109,7 @@ impl Program {
     /// known to the program; `None` when all are in use or the map refuses.
     pub fn lease(self: &Arc<Self>, ingress_cookie: u64, egress_cookie: u64) -> Option<Lease> {
         let index = self.slots.take(egress_cookie)?;
-        let lease = Lease::new(Arc::clone(self), index, ingress_cookie);
+        let lease = Lease::new(Arc::clone(self), index, ingress_cookie, Kind::Verdict);
         self.maps().flows.insert(ingress_cookie, index, 0).ok()?;
         Some(lease)
     }
@@ -142,21 +142,19 @@ impl Program {
         peer: SocketAddr,
         egress_cookie: u64,
     ) -> Option<Lease> {
-        let local_apps = self
-            .local_apps
-            .get()?
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut local_apps = self.local_apps()?;
         let socket = local_apps.find(ours, peer)?;
         let lease = self.slots.take(egress_cookie).map(|index| {
             self.slots.set_send_base(index, socket.send_base);
-            Lease::new(Arc::clone(self), index, socket.cookie)
+            Lease::new(Arc::clone(self), index, socket.cookie, Kind::Hop)
         })?;
         let index = lease.id().0;
         let mut ebpf = self.ebpf.lock().unwrap_or_else(PoisonError::into_inner);
-        LocalApps::resolve(&mut ebpf, egress_cookie, index).ok()?;
-        self.maps().flows.insert(socket.cookie, index, 0).ok()?;
-        Some(lease)
+        let joined = LocalApps::resolve(&mut ebpf, egress_cookie, index)
+            .and_then(|()| local_apps.join(socket.cookie, index));
+        // The lease, when it is dropped, asks for the same lock.
+        drop(local_apps);
+        joined.ok().map(|()| lease)
     }
 
     /// Lets segments be redirected to `socket`.
@@ -201,10 +199,24 @@ impl Program {
     }
 
     /// Takes a closed direction out of the program's sight and frees its slot.
-    pub(super) fn retire(&self, index: u32, ingress_cookie: u64) {
-        // Already gone when the lease's own insertion failed.
-        let _gone = self.maps().flows.remove(&ingress_cookie);
+    pub(super) fn retire(&self, index: u32, cookie: u64, kind: Kind) {
+        match kind {
+            Kind::Verdict => {
+                // Not there when the lease's own insertion failed.
+                let _gone = self.maps().flows.remove(&cookie);
+            }
+            Kind::Hop => {
+                if let Some(mut local_apps) = self.local_apps() {
+                    local_apps.part(cookie);
+                }
+            }
+        }
         self.slots.give_back(index);
+    }
+
+    fn local_apps(&self) -> Option<MutexGuard<'_, LocalApps>> {
+        let local_apps = self.local_apps.get()?;
+        Some(local_apps.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Bytes redirected since the start, by live and past directions.
@@ -222,7 +234,7 @@ impl Program {
         )
     }
 
-    fn maps(&self) -> std::sync::MutexGuard<'_, SocketMaps> {
+    fn maps(&self) -> MutexGuard<'_, SocketMaps> {
         self.maps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -73,7 +73,6 @@ impl Slots {
             &slot.egress_address,
             &slot.flips,
             &slot.forwarded,
-            &slot.pass_all,
             &slot.send_base,
         ] {
             counter.store(0);
@@ -126,15 +125,26 @@ impl Slots {
 pub struct Lease {
     program: Arc<Program>,
     index: u32,
-    ingress_cookie: u64,
+    cookie: u64,
+    kind: Kind,
+}
+
+/// Which program judges by a slot, and so which map leads it there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// The message program, by a local application's cookie.
+    Hop,
+    /// The verdict, by the ingress socket's cookie.
+    Verdict,
 }
 
 impl Lease {
-    pub(super) fn new(program: Arc<Program>, index: u32, ingress_cookie: u64) -> Self {
+    pub(super) fn new(program: Arc<Program>, index: u32, cookie: u64, kind: Kind) -> Self {
         Self {
             program,
             index,
-            ingress_cookie,
+            cookie,
+            kind,
         }
     }
 
@@ -174,13 +184,6 @@ impl Lease {
         }
     }
 
-    /// Makes the verdict pass everything from now on.
-    pub fn pass_all(&self) {
-        if let Some(slot) = self.slot() {
-            slot.pass_all.store(1);
-        }
-    }
-
     fn slot(&self) -> Option<&DirectionSlot> {
         self.program.slots().get(self.index)
     }
@@ -188,6 +191,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.program.retire(self.index, self.ingress_cookie);
+        self.program.retire(self.index, self.cookie, self.kind);
     }
 }
