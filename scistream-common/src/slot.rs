@@ -12,7 +12,7 @@ pub struct DirectionSlot {
     pub redirected: SharedWord,
     /// Program: bytes passed to user space.
     pub passed: SharedWord,
-    /// Program: the egress socket's `write_seq` at the first verdict.
+    /// Program: the egress socket's `write_seq` before the direction's first byte.
     pub write_base: SharedWord,
     /// Program: 1 once `write_base` holds.
     pub latched: SharedWord,
@@ -26,9 +26,7 @@ pub struct DirectionSlot {
     /// Program: the sequence number that the next byte of this direction must have, plus
     /// [`Self::SEQUENCE_KNOWN`].
     pub next_seq: SharedWord,
-    /// Daemon: bytes it has written to the egress socket itself.
-    ///
-    /// For the verdict: of `passed`. For the same-host hop: all that came by the ordinary way.
+    /// Daemon: of `passed`, the bytes it has written to the egress socket.
     pub forwarded: SharedWord,
     /// Daemon: cookie of the egress socket.
     pub egress_cookie: SharedWord,

@@ -79,8 +79,9 @@ pub struct ForwardArgs {
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub drain_timeout: TimeLimit,
 
-    /// Also redirect between the gateway and the applications in this cgroup (v2 path) on this
-    /// host, without passing the network stack.
+    /// Also take what applications in this cgroup (v2 path) send from this very host straight out of
+    /// their send calls. Not for programs that read and write one socket from two threads by
+    /// blocking calls: their reads may answer EAGAIN.
     #[arg(long, value_name = "CGROUP")]
     pub local_apps: Option<PathBuf>,
 

@@ -28,10 +28,14 @@ pub fn read(cookie: u64) -> Option<Egress> {
     })
 }
 
-/// The kernel address of the socket `cookie` in `TARGETS`.
+/// The kernel address and the `write_seq` of the socket `cookie` in `TARGETS`.
 #[inline(always)]
-pub fn address(cookie: u64) -> Option<u64> {
-    with_target(cookie, |tcp| tcp as u64)
+pub fn address(cookie: u64) -> Option<(u64, u32)> {
+    with_target(cookie, |tcp| {
+        // SAFETY: as in `read`.
+        let write_seq = unsafe { read_volatile(tcp.add(offsets::write_seq()).cast()) };
+        (tcp as u64, write_seq)
+    })
 }
 
 /// As [`read`], by address, for message programs: they may not release what a lookup references.

@@ -130,12 +130,13 @@ pub fn redirect(ctx: &SkMsgContext) -> Result<(), verdict::Pass> {
     let index = *unsafe { HOPS.get(cookie) }.ok_or(Pass::Unknown)?;
     let slot = SLOTS.get(index).ok_or(Pass::Unknown)?;
     let target = slot.egress_cookie.load();
-    let base = slot.send_base.load() as u32;
-    let forwarded = slot.forwarded.load();
-    if !hop_is_empty(write_seq, base, forwarded) {
+    let redirected = slot.redirected.load();
+    let egress = egress::read_at(slot.egress_address.load()).ok_or(Pass::NoTarget)?;
+    let sent = write_seq.wrapping_sub(slot.send_base.load() as u32);
+    let queued = egress.write_seq.wrapping_sub(slot.write_base.load() as u32);
+    if !hop_is_empty(sent, queued, redirected) {
         return Err(Pass::Gated);
     }
-    let egress = egress::read_at(slot.egress_address.load()).ok_or(Pass::NoTarget)?;
     let flow = verdict::synchronous_flow(egress.write_seq);
     if decide(&flow, &egress, len).is_err() {
         return Err(Pass::Gated);
@@ -145,7 +146,7 @@ pub fn redirect(ctx: &SkMsgContext) -> Result<(), verdict::Pass> {
     }
     // The sending socket's lock makes this the only writer.
     slot.redirected
-        .store(slot.redirected.load().wrapping_add(u64::from(len)));
+        .store(redirected.wrapping_add(u64::from(len)));
     Ok(())
 }
 
@@ -153,11 +154,14 @@ pub fn redirect(ctx: &SkMsgContext) -> Result<(), verdict::Pass> {
 const COOKIE_AT: usize = 16;
 const SLOT_AT: usize = 24;
 
-/// Resolves an egress cookie to the socket's address and notes it in the slot.
+/// Resolves an egress cookie to the socket's address, and notes it in the slot with the sequence
+/// number of the first byte that the direction will queue there.
 #[inline(always)]
 pub fn resolve(ctx: &TcContext) -> Option<()> {
     let cookie = ctx.load::<u64>(COOKIE_AT).ok()?;
     let slot = SLOTS.get(ctx.load::<u32>(SLOT_AT).ok()?)?;
-    slot.egress_address.store(egress::address(cookie)?);
+    let (address, write_seq) = egress::address(cookie)?;
+    slot.write_base.store(u64::from(write_seq));
+    slot.egress_address.store(address);
     Some(())
 }

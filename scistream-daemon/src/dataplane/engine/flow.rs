@@ -243,9 +243,6 @@ impl Flow {
             verdict.lease.set_forwarded(verdict.forwarded);
             verdict.in_order &= !self.held.is_empty();
         }
-        if let Some(hop) = &self.hop {
-            hop.set_forwarded(self.spliced + self.copied);
-        }
         if egress.writable {
             return Ok(None);
         }
@@ -373,8 +370,8 @@ impl Flow {
     }
 
     /// What jumped the hop never reached the ingress socket, and was received all the same.
-    fn received(&self, ingress: &Endpoint, finished: bool) -> u64 {
-        ingress.received(finished) + self.hop.as_ref().map_or(0, Lease::redirected)
+    fn received(&self, ingress: &Endpoint, fin_read: bool) -> u64 {
+        ingress.received(fin_read) + self.hop.as_ref().map_or(0, Lease::redirected)
     }
 
     /// The direction's ledger.
@@ -386,7 +383,7 @@ impl Flow {
             } else {
                 Plane::Splice
             },
-            received: self.received(ingress, finished),
+            received: self.received(ingress, matches!(self.stage, Stage::Ended | Stage::Shut)),
             redirected: self.redirected(),
             spliced: self.spliced,
             copied: self.copied,

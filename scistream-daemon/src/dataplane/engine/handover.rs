@@ -16,28 +16,14 @@ use super::super::sockmap::{Lease, Program, SockmapError};
 use super::endpoint::Endpoint;
 use super::flow::Flow;
 
-/// Why the kernel did not take a direction.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Declined {
-    /// All slots are in use.
-    #[error("all sockmap slots are in use")]
-    NoSlot,
-    /// A socket was refused, for instance because its peer had already sent a FIN.
-    #[error(transparent)]
-    Refused(#[from] SockmapError),
-    /// The socket has no cookie.
-    #[error(transparent)]
-    Sys(#[from] crate::sys::Error),
-}
-
 /// Steps 2 and 3.
 pub(super) fn hand_over(
     program: &Arc<Program>,
     ingress: &Endpoint,
     egress: &mut Endpoint,
-) -> Result<Lease, Declined> {
+) -> Result<Lease, SockmapError> {
     let (source, target) = (ingress.cookie()?, egress.cookie()?);
-    let lease = program.lease(source, target).ok_or(Declined::NoSlot)?;
+    let lease = program.lease(source, target)?;
     if !egress.is_target {
         program.insert_target(target, egress.as_fd())?;
         egress.is_target = true;
@@ -54,20 +40,39 @@ pub(super) fn join_local_apps(
     ends: &mut [Endpoint; 2],
     flows: &mut [Flow; 2],
 ) {
-    for (side, flow) in flows.iter_mut().enumerate() {
-        let Some((ours, peer)) = ends[side].addresses() else {
-            continue;
-        };
-        let egress = &mut ends[1 - side];
-        let Ok(target) = egress.cookie() else {
-            continue;
-        };
-        if !egress.is_target && program.insert_target(target, egress.as_fd()).is_err() {
-            continue;
-        }
-        egress.is_target = true;
-        if let Some(lease) = program.lease_local(ours, peer, target) {
-            flow.set_hop(lease);
+    let [to_upstream, to_downstream] = flows;
+    let [downstream, upstream] = ends;
+    join_local_app(program, downstream, upstream, to_upstream);
+    join_local_app(program, upstream, downstream, to_downstream);
+}
+
+fn join_local_app(
+    program: &Arc<Program>,
+    ingress: &Endpoint,
+    egress: &mut Endpoint,
+    flow: &mut Flow,
+) {
+    match try_join(program, ingress, egress) {
+        Ok(Some(lease)) => flow.set_hop(lease),
+        Ok(None) => tracing::debug!("no tracked application at the other end"),
+        Err(declined) => {
+            tracing::debug!(error = %declined, "an application's messages do not jump the hop");
         }
     }
+}
+
+fn try_join(
+    program: &Arc<Program>,
+    ingress: &Endpoint,
+    egress: &mut Endpoint,
+) -> Result<Option<Lease>, SockmapError> {
+    let Some((ours, peer)) = ingress.addresses() else {
+        return Ok(None);
+    };
+    let target = egress.cookie()?;
+    if !egress.is_target {
+        program.insert_target(target, egress.as_fd())?;
+        egress.is_target = true;
+    }
+    program.lease_local(ours, peer, target)
 }

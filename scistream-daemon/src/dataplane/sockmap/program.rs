@@ -37,6 +37,9 @@ pub enum SockmapError {
     /// The object lacks what the daemon looks for.
     #[error("the eBPF object has no {0}; daemon and object are of different builds")]
     Missing(&'static str),
+    /// All slots are in use.
+    #[error("all sockmap slots are in use")]
+    NoSlot,
     /// An egress socket is not in its map.
     #[error("the egress socket left its map")]
     Unresolved,
@@ -106,12 +109,19 @@ impl Program {
     }
 
     /// Takes a free slot for the direction out of `ingress_cookie` into `egress_cookie`, zeroed and
-    /// known to the program; `None` when all are in use or the map refuses.
-    pub fn lease(self: &Arc<Self>, ingress_cookie: u64, egress_cookie: u64) -> Option<Lease> {
-        let index = self.slots.take(egress_cookie)?;
+    /// known to the program.
+    ///
+    /// # Errors
+    /// No slot is free, or the map refuses the cookie.
+    pub fn lease(
+        self: &Arc<Self>,
+        ingress_cookie: u64,
+        egress_cookie: u64,
+    ) -> Result<Lease, SockmapError> {
+        let index = self.slots.take(egress_cookie).ok_or(SockmapError::NoSlot)?;
         let lease = Lease::new(Arc::clone(self), index, ingress_cookie, Kind::Verdict);
-        self.maps().flows.insert(ingress_cookie, index, 0).ok()?;
-        Some(lease)
+        self.maps().flows.insert(ingress_cookie, index, 0)?;
+        Ok(lease)
     }
 
     /// Tracks the applications in `cgroup` from now on, on connections that touch one of `ports`.
@@ -135,26 +145,31 @@ impl Program {
     }
 
     /// Takes a slot for the direction out of the local application at the other end of `ours` to
-    /// `peer`; `None` when there is none, or no slot. The egress is in its map already.
+    /// `peer`; `None` when there is none there. The egress is in its map already.
+    ///
+    /// # Errors
+    /// No slot is free, or the kernel refused a step.
     pub fn lease_local(
         self: &Arc<Self>,
         ours: SocketAddr,
         peer: SocketAddr,
         egress_cookie: u64,
-    ) -> Option<Lease> {
-        let mut local_apps = self.local_apps()?;
-        let socket = local_apps.find(ours, peer)?;
-        let lease = self.slots.take(egress_cookie).map(|index| {
-            self.slots.set_send_base(index, socket.send_base);
-            Lease::new(Arc::clone(self), index, socket.cookie, Kind::Hop)
-        })?;
-        let index = lease.id().0;
+    ) -> Result<Option<Lease>, SockmapError> {
+        let Some(mut local_apps) = self.local_apps() else {
+            return Ok(None);
+        };
+        let Some(socket) = local_apps.find(ours, peer) else {
+            return Ok(None);
+        };
+        let index = self.slots.take(egress_cookie).ok_or(SockmapError::NoSlot)?;
+        self.slots.set_send_base(index, socket.send_base);
+        let lease = Lease::new(Arc::clone(self), index, socket.cookie, Kind::Hop);
         let mut ebpf = self.ebpf.lock().unwrap_or_else(PoisonError::into_inner);
         let joined = LocalApps::resolve(&mut ebpf, egress_cookie, index)
             .and_then(|()| local_apps.join(socket.cookie, index));
         // The lease, when it is dropped, asks for the same lock.
         drop(local_apps);
-        joined.ok().map(|()| lease)
+        joined.map(|()| Some(lease))
     }
 
     /// Lets segments be redirected to `socket`.
