@@ -50,6 +50,8 @@ pub struct Gateway {
     /// Where ends of connections are logged.
     pub log: Arc<ConnectionLog>,
     aborted: watch::Sender<bool>,
+    /// What the plane had moved before: its self-test.
+    before: Totals,
 }
 
 impl Gateway {
@@ -61,6 +63,7 @@ impl Gateway {
         admission: Arc<Admission>,
         log: Arc<ConnectionLog>,
     ) -> Self {
+        let before = plane.totals();
         Self {
             plane,
             limits,
@@ -68,12 +71,22 @@ impl Gateway {
             admission,
             log,
             aborted: watch::Sender::new(false),
+            before,
         }
     }
 
     /// Bytes moved so far, by what moved them.
     pub fn totals(&self) -> Totals {
-        self.plane.totals()
+        let Totals {
+            redirected,
+            spliced,
+            copied,
+        } = self.plane.totals();
+        Totals {
+            redirected: redirected - self.before.redirected,
+            spliced: spliced - self.before.spliced,
+            copied: copied - self.before.copied,
+        }
     }
 
     /// Ends every connection by a reset, those still dialling included.

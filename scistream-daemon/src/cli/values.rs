@@ -33,7 +33,7 @@ pub struct HostPort {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ValueError {
     /// A buffer size that is none.
-    #[error("expected a number of bytes from 1 to 1G, for example 262144, 256k or 4M")]
+    #[error("expected a number of bytes below 1G, for example 262144, 256k or 4M")]
     BufferSize,
     /// A time that is none.
     #[error("expected a time with its unit (ms, s, m, h), for example 200ms, 5s or 1m")]
@@ -152,7 +152,8 @@ pub(super) fn keepalive(text: &str) -> Result<TimeLimit, ValueError> {
 
 /// A size in bytes, with `k`, `M` or `G` for powers of 1024.
 pub(super) fn buffer_size(text: &str) -> Result<usize, ValueError> {
-    const MAX: usize = 1 << 30;
+    // What the kernel can double in an int.
+    const MAX: usize = (1 << 30) - 1;
     let (digits, unit) = match text.char_indices().next_back() {
         Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
         Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),

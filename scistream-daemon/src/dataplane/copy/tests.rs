@@ -52,6 +52,13 @@ fn relay(plane: &CopyPlane, limits: RelayLimits) -> Relayed {
     }
 }
 
+/// How a connection ended, which it must.
+async fn ended(report: JoinHandle<Transferred>) -> Transferred {
+    let patience = Duration::from_secs(30);
+    let ended = tokio::time::timeout(patience, report).await;
+    ended.expect("the connection does not end").unwrap()
+}
+
 /// Runs blocking peers beside the relay.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap()
@@ -91,7 +98,7 @@ async fn bytes_arrive_equal_in_both_directions_at_once_and_the_ledger_balances()
     };
     let (at_producer, at_consumer) = tokio::join!(exchange(producer), exchange(consumer));
     assert!(at_producer == pattern(LENGTH) && at_consumer == pattern(LENGTH));
-    let transferred = report.await.unwrap();
+    let transferred = ended(report).await;
     assert_eq!(transferred.end, EndReason::Finished);
     assert_eq!(transferred.to_upstream.received, LENGTH as u64);
     assert!(transferred.to_upstream.finished && transferred.to_downstream.finished);
@@ -124,7 +131,7 @@ async fn a_half_closed_direction_leaves_the_other_open_either_way() {
             assert_eq!((question.as_str(), answer.as_str()), ("question", "answer"));
         })
         .await;
-        let transferred = report.await.unwrap();
+        let transferred = ended(report).await;
         assert_eq!(transferred.end, EndReason::Finished);
         assert_balanced(&transferred);
     }
@@ -165,10 +172,35 @@ async fn a_reset_arrives_as_a_reset_after_what_was_sent_before_it() {
             assert!(got == pattern(10_000));
         })
         .await;
-        let transferred = report.await.unwrap();
+        let transferred = ended(report).await;
         assert_eq!(transferred.end, end);
         assert_balanced(&transferred);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_side_left_behind_is_delivered_to_a_slow_reader() {
+    let Relayed {
+        mut producer,
+        mut consumer,
+        report,
+    } = relay(&CopyPlane::new(), RelayLimits::default());
+    let got = blocking(move || {
+        producer.set_nonblocking(true).unwrap();
+        fill(&mut producer);
+        set_linger_zero(&producer).unwrap();
+        drop(producer);
+        let mut got = Vec::new();
+        let error = consumer.read_to_end(&mut got).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        got
+    })
+    .await;
+    let transferred = ended(report).await;
+    assert_eq!(transferred.end, EndReason::DownstreamReset);
+    let to_upstream = transferred.to_upstream;
+    assert_eq!(to_upstream.copied, to_upstream.received);
+    assert_eq!(to_upstream.copied, got.len() as u64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +219,7 @@ async fn a_reset_is_noticed_while_the_other_side_takes_nothing() {
         consumer
     })
     .await;
-    let transferred = report.await.unwrap();
+    let transferred = ended(report).await;
     assert_eq!(transferred.end, EndReason::DownstreamReset);
     assert!(!transferred.to_upstream.finished);
     assert_balanced(&transferred);
@@ -239,7 +271,7 @@ async fn an_idle_connection_is_reset_after_its_time_and_a_busy_one_is_not() {
         }
     })
     .await;
-    assert_eq!(report.await.unwrap().end, EndReason::IdleTimeout);
+    assert_eq!(ended(report).await.end, EndReason::IdleTimeout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,7 +286,7 @@ async fn aborting_resets_both_sides_now_and_later() {
             consumer,
             report,
         } = relayed;
-        assert_eq!(report.await.unwrap().end, EndReason::DrainTimeout);
+        assert_eq!(ended(report).await.end, EndReason::DrainTimeout);
         blocking(move || {
             for mut stream in [producer, consumer] {
                 let error = stream.read(&mut [0; 1]).unwrap_err();
@@ -290,5 +322,5 @@ async fn no_buffer_is_held_while_nothing_is_under_way() {
         .await
         .expect("a quiet connection holds no buffer");
     drop(ends);
-    assert_eq!(report.await.unwrap().end, EndReason::Finished);
+    assert_eq!(ended(report).await.end, EndReason::Finished);
 }
