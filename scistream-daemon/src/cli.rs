@@ -32,7 +32,7 @@ pub enum Command {
 /// `s2cs forward`.
 #[derive(ClapArgs, Debug)]
 pub struct ForwardArgs {
-    /// Where to accept: an address or host name with a port, 0 for any free one; repeatable. [::]
+    /// Where to accept: an address or host name with a port, 0 for any free one; repeatable. `[::]`
     /// takes IPv6 only, so give 0.0.0.0 beside it for both.
     #[arg(long, required = true, value_name = "HOST:PORT")]
     pub listen: Vec<HostPort>,
