@@ -117,6 +117,16 @@ impl Endpoint {
         Ok(self.stream.local_addr()?)
     }
 
+    /// The socket's own address, and its peer's.
+    pub(super) fn addresses(&self) -> Result<(SocketAddr, SocketAddr)> {
+        Ok((self.stream.local_addr()?, self.stream.peer_addr()?))
+    }
+
+    /// The socket's sequence numbers; needs CAP_NET_ADMIN.
+    pub(super) fn sequence(&self) -> Result<sys::Sequence> {
+        sys::sequence(&self.stream).context("TCP_REPAIR")
+    }
+
     /// The stream it sends.
     pub fn outgoing(&self) -> Pattern {
         lock(&self.sending).pattern
@@ -195,6 +205,17 @@ impl Endpoint {
             self.write_all(&mut half, part)?;
             waiting.at(half.hash.bytes());
         }
+        Ok(())
+    }
+
+    /// Sends the next byte of the stream as urgent data.
+    pub fn send_urgent(&self) -> Result<()> {
+        let mut half = lock(&self.sending);
+        let _waiting = self.waiting("sending an urgent byte");
+        let part = half.prepare(1);
+        let sent = send(&self.stream, &half.buffer[..part], SendFlags::OOB);
+        let sent = sent.map_err(|errno| self.failed("sending", &half, errno.into()))?;
+        half.advance(sent);
         Ok(())
     }
 
