@@ -48,6 +48,7 @@ mod naive;
 mod relay;
 mod rig;
 mod setup;
+mod target;
 
 pub mod big;
 pub mod early;

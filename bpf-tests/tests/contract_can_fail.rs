@@ -1,6 +1,7 @@
 //! The contract's checks can fail: a stand-in with a known fault is held to the same cases, and
 //! each fault is found by the case that is there for it, for the reason it should be.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bpf_tests::capability::Capability;
@@ -121,4 +122,26 @@ fn the_naive_verdict_exceeds_the_bound_on_memory() -> contract::Outcome {
 fn a_ledger_that_does_not_balance_is_found() {
     let case = lengths::one_kibibyte_arrives_each_way;
     found(Fault::CountsWrong, case, "1025 were accepted");
+}
+
+#[test]
+fn a_case_that_hangs_is_freed_and_says_what_it_waited_for() -> contract::Outcome {
+    let mount = Mount::faulty(Ground::Loopback, Fault::None)?;
+    let outcome = contract::check(mount.with_deadline(Duration::from_millis(300)), |mount| {
+        let (free, freed) = mpsc::channel();
+        mount
+            .watch()
+            .on_timeout(move || free.send(()).unwrap_or_default());
+        let waiting = mount.watch().waiting("a gateway that never comes");
+        waiting.at(7);
+        freed.recv()?;
+        Ok(())
+    });
+    let words = outcome.map_or_else(|error| format!("{error:#}"), |()| String::new());
+    assert!(
+        words.contains("a gateway that never comes (at 7,"),
+        "{words}"
+    );
+    assert!(words.contains("it then ended well"), "{words}");
+    Ok(())
 }

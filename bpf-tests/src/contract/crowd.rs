@@ -2,9 +2,9 @@
 //! that bytes that end up in another's connection are found too.
 
 use std::collections::BTreeSet;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -27,8 +27,20 @@ pub struct Crowd {
     pub dribble: Option<(u64, Duration)>,
 }
 
+/// So few bytes that either end can send them before it reads: they fit into any buffer.
+const SHORT_BYTES: u64 = 4 << 10;
+
 /// The seeds of a connection's two streams: the downstream end's and the upstream end's.
 type Pair = (u64, u64);
+
+/// What the ends of a crowd saw.
+#[derive(Default)]
+struct Seen {
+    downstream: BTreeSet<Pair>,
+    upstream: BTreeSet<Pair>,
+    /// Of each connection: where it came from, and the bytes sent and received by its dialling end.
+    counts: Vec<(SocketAddr, [u64; 2])>,
+}
 
 impl Crowd {
     /// Runs all of them.
@@ -36,28 +48,33 @@ impl Crowd {
     /// # Errors
     /// When one of them fails, or two were mixed up.
     pub fn run(&self, rig: &Rig<'_>) -> Result<()> {
-        let turns = [AtomicU64::new(0), AtomicU64::new(0)];
-        let pairs = [Mutex::default(), Mutex::default()];
-        let [dialled, accepted] = &turns;
-        let [seen_downstream, seen_upstream] = &pairs;
+        let [dialled, accepted] = [AtomicU64::new(0), AtomicU64::new(0)];
+        let seen = Mutex::new(Seen::default());
         let dialling = (0..self.at_once).map(|_| -> Task<'_> {
             Box::new(|| {
-                rig.at_producer(|| {
-                    self.take_turns(dialled, || self.dial_one(rig, seen_downstream))
-                })?
+                rig.at_producer(|| self.take_turns(&dialled, || self.dial_one(rig, &seen)))?
             })
         });
         let accepting = (0..self.at_once).map(|_| -> Task<'_> {
-            Box::new(|| self.take_turns(accepted, || self.accept_one(rig, seen_upstream)))
+            Box::new(|| self.take_turns(&accepted, || self.accept_one(rig, &seen)))
         });
         together(dialling.chain(accepting))?;
-        let [seen_downstream, seen_upstream] =
-            pairs.map(|seen| seen.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let Seen {
+            downstream,
+            upstream,
+            counts,
+        } = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
         ensure!(
-            seen_downstream == seen_upstream,
-            "connections were mixed up: downstream ends met {seen_downstream:x?}, upstream ends \
-             {seen_upstream:x?}"
+            downstream == upstream,
+            "connections were mixed up: downstream ends met {downstream:x?}, upstream ends \
+             {upstream:x?}"
         );
+        for (address, [sent, received]) in counts {
+            let closed = rig.log().closed_carrying(address, [sent, received])?;
+            closed.ended("finished")?;
+            closed.carried(sent, received)?;
+            closed.on_plane(rig.mount().plane())?;
+        }
         Ok(())
     }
 
@@ -68,23 +85,22 @@ impl Crowd {
         Ok(())
     }
 
-    fn dial_one(&self, rig: &Rig<'_>, seen: &Mutex<BTreeSet<Pair>>) -> Result<()> {
+    fn dial_one(&self, rig: &Rig<'_>, seen: &Mutex<Seen>) -> Result<()> {
         let stream = TcpStream::connect_timeout(&rig.listen(), Duration::from_secs(20))
             .context("dialling the gateway")?;
         let address = stream.local_addr()?;
         let end = self.end(rig, "downstream", stream)?;
         let (own, peers) = self.converse(rig, &end)?;
-        note(seen, (own, peers));
-        let closed = rig.log().closed(address)?;
-        closed.ended("finished")?;
-        closed.carried(end.sent(), end.received())?;
-        closed.on_plane(rig.mount().plane())
+        let mut seen = lock(seen);
+        seen.downstream.insert((own, peers));
+        seen.counts.push((address, [end.sent(), end.received()]));
+        Ok(())
     }
 
-    fn accept_one(&self, rig: &Rig<'_>, seen: &Mutex<BTreeSet<Pair>>) -> Result<()> {
+    fn accept_one(&self, rig: &Rig<'_>, seen: &Mutex<Seen>) -> Result<()> {
         let end = self.end(rig, "upstream", rig.accept()?)?;
         let (own, peers) = self.converse(rig, &end)?;
-        note(seen, (peers, own));
+        lock(seen).upstream.insert((peers, own));
         Ok(())
     }
 
@@ -103,28 +119,29 @@ impl Crowd {
             None => Pace::Full,
             Some((most_bytes, most_pause)) => Pace::Random(draw, most_bytes, most_pause),
         };
-        let mut peer = None;
-        crate::together!(
-            || {
-                end.introduce(bytes)?;
-                end.send_paced(bytes, pace)?;
-                end.finish()
-            },
-            || {
-                let introduction = end.meet()?;
-                end.receive(introduction.bytes)?;
-                end.receive_fin()?;
-                peer = Some(introduction.seed);
-                Ok(())
-            },
-        )?;
-        let peer = peer.context("the peer did not introduce itself")?;
+        let peer = Mutex::new(None);
+        let say = || {
+            end.introduce(bytes)?;
+            end.send_paced(bytes, pace)?;
+            end.finish()
+        };
+        let hear = || {
+            let introduction = end.meet()?;
+            end.receive(introduction.bytes)?;
+            end.receive_fin()?;
+            *lock(&peer) = Some(introduction.seed);
+            Ok(())
+        };
+        if most <= SHORT_BYTES && self.dribble.is_none() {
+            say().and_then(|()| hear())?;
+        } else {
+            crate::together!(say, hear)?;
+        }
+        let peer = lock(&peer).context("the peer did not introduce itself")?;
         Ok((end.outgoing().seed(), peer))
     }
 }
 
-fn note(seen: &Mutex<BTreeSet<Pair>>, pair: Pair) {
-    seen.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(pair);
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::together;
 use crate::traffic::{Draw, Pace};
@@ -94,6 +94,33 @@ pub fn a_fin_waits_behind_twenty_megabytes_of_backlog(mount: &Mount) -> Result<(
             other.finish()?;
             this.receive_fin()?;
             rig.settle(&connection)?;
+        }
+        Ok(())
+    })
+}
+
+/// The sender does not half-close but goes away altogether: what it sent is delivered all the same.
+pub fn what_an_end_sent_before_it_closed_is_delivered(mount: &Mount) -> Result<()> {
+    mount.with(&Setup::default(), |rig| {
+        for side in Side::BOTH {
+            let connection = rig.open()?;
+            connection.exchange(10_000, 10_000)?;
+            let address = connection.address;
+            let [this, other] = connection.into_ends(side);
+            this.offer_until_stuck(BACKLOG_BYTES)?;
+            let (sent, digest) = (this.sent(), this.sent_digest());
+            drop(this);
+            other.receive(sent - other.received())?;
+            other.receive_fin()?;
+            ensure!(other.received_digest() == digest, "the hashes differ");
+            other.finish()?;
+            let closed = rig.log().closed(address)?;
+            closed.ended("finished")?;
+            match side {
+                Side::Downstream => closed.carried(sent, 10_000)?,
+                Side::Upstream => closed.carried(10_000, sent)?,
+            }
+            closed.on_plane(mount.plane())?;
         }
         Ok(())
     })

@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 
+use crate::together;
 use crate::topology::Family;
 
 use super::connection::Side;
+use super::memory::settled;
 use super::mount::Mount;
 use super::setup::Setup;
 
@@ -40,6 +42,29 @@ pub fn sixteen_mebibytes_arrive_each_way_over_ipv6(mount: &Mount) -> Result<()> 
         ..Setup::default()
     };
     each_way(mount, &setup, 16 << 20)
+}
+
+/// Urgent data keep their place between the other bytes, and none is skipped.
+pub fn an_urgent_byte_arrives_in_its_place(mount: &Mount) -> Result<()> {
+    mount.with(&Setup::default(), |rig| {
+        for side in Side::BOTH {
+            let connection = settled(rig)?;
+            let [this, other] = connection.ends(side);
+            for around in [1, 1_000, 200_000] {
+                together!(
+                    || {
+                        this.send(around)?;
+                        this.send_urgent()?;
+                        this.send(around)
+                    },
+                    || other.receive(2 * around + 1),
+                )?;
+            }
+            connection.finish(side)?;
+            rig.settle(&connection)?;
+        }
+        Ok(())
+    })
 }
 
 /// So many bytes each way: the downstream end first, the upstream end first, both at once.

@@ -7,9 +7,10 @@ use anyhow::Result;
 
 use crate::together;
 use crate::topology::LinkOptions;
-use crate::traffic::{Draw, Pace};
+use crate::traffic::{Draw, Pace, SegmentSource};
 
 use super::connection::Side;
+use super::memory::settled;
 use super::mount::Mount;
 use super::setup::Setup;
 
@@ -31,6 +32,49 @@ pub fn packets_of_1500_bytes_without_offloads_lose_nothing(mount: &Mount) -> Res
 /// Jumbo packets without GRO, GSO and TSO.
 pub fn packets_of_9000_bytes_without_offloads_lose_nothing(mount: &Mount) -> Result<()> {
     crosses(mount, 9000, false)
+}
+
+/// A segment whose head was received before, as after a retransmission that was cut differently: the
+/// head must not be delivered a second time.
+pub fn a_segment_that_repeats_bytes_delivers_only_the_new_ones(mount: &Mount) -> Result<()> {
+    let link = LinkOptions {
+        mtu: 9000,
+        ..LinkOptions::default()
+    };
+    let setup = Setup {
+        link,
+        ..Setup::default()
+    };
+    mount.with(&setup, |rig| {
+        let connection = settled(rig)?;
+        let [this, other] = connection.ends(Side::Downstream);
+        let source = rig.at_producer(SegmentSource::new)??;
+        connection.carry(Side::Downstream, 20_000)?;
+        for (repeated, fresh) in [
+            (1, 1),
+            (50, 50),
+            (1_400, 40),
+            (1, 8_000),
+            (8_000, 900),
+            (5_000, 1),
+        ] {
+            rig.until("everything to be acknowledged", || {
+                Ok(this.unacknowledged()? == 0)
+            })?;
+            source.repeat(this, repeated, fresh)?;
+            // What arrived by the hand-made segment is old when its owner sends it.
+            rig.until("the segment to be delivered", || {
+                Ok(other.unread()? >= fresh)
+            })?;
+            this.send(fresh)?;
+            other.receive(fresh)?;
+            connection.carry(Side::Downstream, 700)?;
+        }
+        connection.carry(Side::Downstream, 2_000_000)?;
+        connection.finish(Side::Downstream)?;
+        rig.settle(&connection)?;
+        Ok(())
+    })
 }
 
 /// Bulk both ways, then messages both ways, over links like these.

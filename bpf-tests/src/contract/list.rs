@@ -28,9 +28,11 @@ macro_rules! contract_anywhere {
             half_close::a_fin_waits_behind_twenty_megabytes_of_backlog,
             half_close::the_downstream_end_goes_on_after_the_upstream_end_finished,
             half_close::the_upstream_end_goes_on_after_the_downstream_end_finished,
+            half_close::what_an_end_sent_before_it_closed_is_delivered,
             hand_over::bytes_around_the_hand_over_are_kept,
             hand_over::segments_around_the_hand_over_are_kept,
             lengths::a_connection_without_a_byte_finishes,
+            lengths::an_urgent_byte_arrives_in_its_place,
             lengths::one_byte_arrives_each_way,
             lengths::one_kibibyte_arrives_each_way,
             lengths::sixteen_mebibytes_arrive_each_way,
@@ -54,6 +56,7 @@ macro_rules! contract_anywhere {
             stalls::a_send_buffer_of_64_kilobytes_loses_nothing,
             stalls::a_zero_window_of_three_seconds_loses_nothing,
             stalls::an_upstream_end_that_does_not_read_can_write,
+            stalls::both_ends_fill_every_buffer_before_they_read,
             stalls::sixty_millisecond_stalls_lose_nothing,
             stopping::a_killed_gateway_leaves_nobody_hanging,
             stopping::a_stream_finishes_while_the_gateway_drains,
@@ -70,6 +73,7 @@ macro_rules! contract_anywhere {
 macro_rules! contract_routed {
     ($mount:expr; needs $needs:expr) => {
         $crate::contract_cases! { $mount; needs $needs;
+            links::a_segment_that_repeats_bytes_delivers_only_the_new_ones,
             links::packets_of_1500_bytes_lose_nothing,
             links::packets_of_1500_bytes_without_offloads_lose_nothing,
             links::packets_of_9000_bytes_lose_nothing,

@@ -64,6 +64,26 @@ impl Log {
         })
     }
 
+    /// As [`Self::closed`], for connections that come and go so fast that one takes the port of
+    /// another before the other's line has been asked for: the line must have these counts.
+    ///
+    /// # Errors
+    /// When no such line comes.
+    pub fn closed_carrying(&self, downstream: SocketAddr, counts: [u64; 2]) -> Result<Closed> {
+        let what = format!("`{CLOSED}` of {downstream} with {counts:?} bytes received");
+        self.wait(&what, |lines| {
+            let queue = lines.closed.get_mut(&downstream)?;
+            let carried = |record: &ClosedConnection| {
+                [record.to_upstream.received, record.to_downstream.received] == counts
+            };
+            let record = queue.remove(queue.iter().position(carried)?)?;
+            if queue.is_empty() {
+                lines.closed.remove(&downstream);
+            }
+            Some(Closed { record })
+        })
+    }
+
     /// Waits until the connection that came from `downstream` is gone: closed, or refused because
     /// no upstream connection came about.
     ///

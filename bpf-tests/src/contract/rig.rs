@@ -1,16 +1,14 @@
 //! What a case holds in its hands: the gateway that is running, its log, and the two hosts to dial
 //! from and to accept on.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::Signal;
-use socket2::{Domain, Socket, Type};
 
 use crate::netns::Place;
 use crate::topology::{Family, Topology};
@@ -22,9 +20,10 @@ use super::faulty::StandIn;
 use super::log::Log;
 use super::mount::{Ground, Mount};
 use super::relay::{Gateway, Relay};
-use super::setup::{Setup, Target};
+use super::setup::Setup;
+use super::target::TargetListener;
 
-/// How long a connection may take to be dialled or to come.
+/// How long a connection may take to be dialled.
 const DIAL_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a condition may take to come true.
 const CONDITION_PATIENCE: Duration = Duration::from_secs(20);
@@ -32,18 +31,12 @@ const CONDITION_PATIENCE: Duration = Duration::from_secs(20);
 const LAST_WORDS_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause between two looks at a condition that nothing announces.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
-/// A socket that has sent its SYN and has no answer, in `/proc/net/tcp`.
-const SYN_SENT: &str = "02";
 
 /// Everything a case needs.
 pub struct Rig<'m> {
     mount: &'m Mount,
     hosts: Option<Topology>,
-    target: TcpListener,
-    /// What fills the queue of a target that is late.
-    fillers: Vec<TcpStream>,
+    target: TargetListener,
     relay: Arc<dyn Relay>,
     killed: AtomicBool,
     log: Log,
@@ -66,8 +59,8 @@ impl<'m> Rig<'m> {
                 )
             }
         };
-        let (target, fillers) = open_target(at_target, target_ip, setup.target)?;
-        let dial = target.local_addr()?;
+        let target = TargetListener::open(at_target, target_ip, setup.target)?;
+        let dial = target.address()?;
         let addresses = [SocketAddr::new(listen_ip, 0), dial];
         let place = hosts
             .as_ref()
@@ -88,7 +81,6 @@ impl<'m> Rig<'m> {
             mount,
             hosts,
             target,
-            fillers,
             relay,
             killed: AtomicBool::new(false),
             log,
@@ -203,11 +195,7 @@ impl<'m> Rig<'m> {
     /// When none comes.
     pub fn accept(&self) -> Result<TcpStream> {
         let _waiting = self.watch().waiting("the gateway to dial the target");
-        let (stream, _gateway) = self
-            .target
-            .accept()
-            .context("the gateway did not dial the target")?;
-        Ok(stream)
+        self.target.accept()
     }
 
     /// Accepts a connection that the gateway has dialled already, if there is one.
@@ -215,14 +203,7 @@ impl<'m> Rig<'m> {
     /// # Errors
     /// When the listener fails.
     pub fn accept_if_there(&self) -> Result<Option<TcpStream>> {
-        self.target.set_nonblocking(true)?;
-        let accepted = self.target.accept();
-        self.target.set_nonblocking(false)?;
-        match accepted {
-            Ok((stream, _gateway)) => Ok(Some(stream)),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        self.target.accept_if_there()
     }
 
     /// Lets a late target answer the SYNs that it has left unanswered.
@@ -230,15 +211,7 @@ impl<'m> Rig<'m> {
     /// # Errors
     /// When what filled its queue cannot be taken out.
     pub fn release_target(&self) -> Result<()> {
-        rustix::net::listen(&self.target, BACKLOG)?;
-        for _filler in &self.fillers {
-            drop(
-                self.target
-                    .accept()
-                    .context("taking out what filled the target's queue")?,
-            );
-        }
-        Ok(())
+        self.target.release()
     }
 
     /// Kills the gateway, which then need not end well.
@@ -255,22 +228,10 @@ impl<'m> Rig<'m> {
     /// # Errors
     /// When there are fewer.
     pub fn unanswered_dials(&self, count: usize) -> Result<()> {
-        let target = format!("{:04X}", self.target.local_addr()?.port());
         let process = self.relay.process_id().unwrap_or_else(std::process::id);
-        let table = if self.target.local_addr()?.is_ipv4() {
-            "tcp"
-        } else {
-            "tcp6"
-        };
-        let table = format!("/proc/{process}/net/{table}");
-        self.until(&format!("{count} unanswered SYNs to the target"), || {
-            let sockets = std::fs::read_to_string(&table).with_context(|| table.clone())?;
-            let unanswered = sockets.lines().filter(|line| {
-                let mut fields = line.split_whitespace().skip(2);
-                let port = fields.next().and_then(|remote| remote.rsplit(':').next());
-                port == Some(&target) && fields.next() == Some(SYN_SENT)
-            });
-            Ok(unanswered.count() >= count)
+        let what = format!("{count} unanswered SYNs to the target");
+        self.until(&what, || {
+            Ok(self.target.unanswered_dials_of(process)? >= count)
         })
     }
 
@@ -374,35 +335,4 @@ fn loopback(family: Family) -> IpAddr {
         Family::V4 => Ipv4Addr::LOCALHOST.into(),
         Family::V6 => Ipv6Addr::LOCALHOST.into(),
     }
-}
-
-/// Binds what the gateway will dial, with whatever keeps it from answering.
-fn open_target(
-    place: Place<'_>,
-    ip: IpAddr,
-    target: Target,
-) -> Result<(TcpListener, Vec<TcpStream>)> {
-    let address = SocketAddr::new(ip, 0);
-    let bound = place.enter(|| {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        socket.bind(&address.into())?;
-        match target {
-            Target::Absent => {}
-            // The queue of a listener with backlog 0 holds one connection.
-            Target::Late => socket.listen(0)?,
-            Target::Listening => socket.listen(BACKLOG)?,
-        }
-        std::io::Result::Ok(TcpListener::from(socket))
-    })?;
-    let listener = bound.with_context(|| format!("binding the target at {address}"))?;
-    set_socket_timeout(&listener, Timeout::Recv, Some(DIAL_PATIENCE))?;
-    if target != Target::Late {
-        return Ok((listener, Vec::new()));
-    }
-    let dial = listener.local_addr()?;
-    let filler = place.enter(|| TcpStream::connect_timeout(&dial, DIAL_PATIENCE))?;
-    Ok((
-        listener,
-        vec![filler.context("filling the target's queue")?],
-    ))
 }

@@ -78,6 +78,30 @@ pub fn a_zero_window_of_three_seconds_loses_nothing(mount: &Mount) -> Result<()>
     zero_window(mount, Duration::from_secs(3))
 }
 
+/// Both ends send until every buffer in both directions is full, and only then read.
+pub fn both_ends_fill_every_buffer_before_they_read(mount: &Mount) -> Result<()> {
+    const MOST: u64 = 256 << 20;
+    mount.with(&Setup::default(), |rig| {
+        let connection = settled(rig)?;
+        let Connection {
+            downstream,
+            upstream,
+            ..
+        } = &connection;
+        together!(|| downstream.offer_until_stuck(MOST).map(drop), || upstream
+            .offer_until_stuck(MOST)
+            .map(drop),)?;
+        together!(
+            || downstream.receive(upstream.sent() - downstream.received()),
+            || upstream.receive(downstream.sent() - upstream.received()),
+        )?;
+        connection.exchange(4_000_000, 4_000_000)?;
+        connection.finish(Side::Downstream)?;
+        rig.settle(&connection)?;
+        Ok(())
+    })
+}
+
 pub(super) fn zero_window(mount: &Mount, shut: Duration) -> Result<()> {
     mount.with(&Setup::default(), |rig| {
         let connections = [settled(rig)?, settled(rig)?];

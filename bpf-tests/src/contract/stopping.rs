@@ -16,8 +16,8 @@ use super::memory::{most_held, settled};
 use super::mount::Mount;
 use super::setup::{Setup, Target};
 
-/// SIGKILL while every buffer is full: both ends hear of it, and what the reader gets is a correct
-/// beginning of the stream.
+/// SIGKILL while every buffer is full: both ends see an RST, so that the reader cannot take the
+/// beginning that it got for the whole stream.
 pub fn a_killed_gateway_leaves_nobody_hanging(mount: &Mount) -> Result<()> {
     mount.with(&Setup::default(), |rig| {
         let connections = [settled(rig)?, settled(rig)?];
@@ -29,7 +29,12 @@ pub fn a_killed_gateway_leaves_nobody_hanging(mount: &Mount) -> Result<()> {
         rig.kill()?;
         for (connection, from) in connections.iter().zip(Side::BOTH) {
             let [sender, reader] = connection.ends(from);
-            reader.receive_to_end()?;
+            let ending = reader.receive_to_end()?;
+            let at = reader.received();
+            ensure!(
+                ending == Ending::Reset,
+                "the reader saw {ending} at byte {at}, mid-stream"
+            );
             sender.send_until_reset(4 << 30)?;
         }
         Ok(())
