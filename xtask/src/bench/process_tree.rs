@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn switches_are_not_mistaken_for_one_another() {
-        let text = "Name:\tx\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t5\n";
+        let text = "Name:\tx\nnonvoluntary_ctxt_switches:\t5\nvoluntary_ctxt_switches:\t7\n";
         assert_eq!(field(text, "voluntary_ctxt_switches:"), Some(7));
         assert_eq!(field(text, "nonvoluntary_ctxt_switches:"), Some(5));
         assert_eq!(field(text, "Pss:"), None);
