@@ -110,10 +110,10 @@ impl Connection {
     }
 
     /// The verdict passed bytes out of `side`, or may have.
-    pub(super) fn on_passed(&mut self, side: usize) {
+    pub(super) fn on_passed(&mut self, side: usize, now: Instant) {
         if let (Some(end), Some(flow)) = (self.ends.get_mut(side), self.flows.get_mut(side)) {
             end.readable = true;
-            flow.attend();
+            flow.attend(now);
         }
     }
 
@@ -126,6 +126,7 @@ impl Connection {
     pub(super) fn drive(&mut self, shared: &mut Shared, now: Instant) -> Next {
         let mut again = false;
         let mut backlog = false;
+        self.look_once_more(now);
         for side in [DOWNSTREAM, UPSTREAM] {
             match self.pump(side, shared) {
                 Ok(Pump::Again) => again = true,
@@ -146,6 +147,13 @@ impl Connection {
             return Next::Again;
         }
         self.arm(shared, now, backlog)
+    }
+
+    /// Before it stops asking for read events, user space reads once more.
+    fn look_once_more(&mut self, now: Instant) {
+        for (end, flow) in self.ends.iter_mut().zip(&self.flows) {
+            end.readable |= flow.attention_until().is_some_and(|until| until <= now);
+        }
     }
 
     fn pump(&mut self, side: usize, shared: &mut Shared) -> Result<Pump, Fault> {
@@ -238,7 +246,7 @@ impl Connection {
                 shared
                     .by_slot
                     .insert(lease.id().0, self.token | side as u64);
-                flow.hand_over(lease);
+                flow.hand_over(lease, shared.now);
                 // Runs the verdict over what arrived before the socket was in the map.
                 ingress.readable = true;
                 true
@@ -272,10 +280,12 @@ impl Connection {
             Some(at)
         } else {
             self.pause = FIRST_LOOK;
-            match self.idle_deadline(now) {
-                Some(at) if at <= now => return Next::End(EndReason::IdleTimeout),
-                idle => idle,
+            let idle = self.idle_deadline(now);
+            if idle.is_some_and(|at| at <= now) {
+                return Next::End(EndReason::IdleTimeout);
             }
+            let attention = self.flows.iter().filter_map(Flow::attention_until);
+            attention.chain(idle).min()
         };
         if let Some(at) = wanted
             && self.deadline.is_none_or(|armed| armed > at || armed <= now)
@@ -302,11 +312,16 @@ impl Connection {
 
     /// Closes both sockets, then frees the slots, then reports.
     pub(super) fn end(self, reason: EndReason, shared: &mut Shared) {
+        // A socket that cannot be asked has counted nothing that could be checked.
+        let accounts = self
+            .ends
+            .each_ref()
+            .map(|end| end.account().unwrap_or_default());
         let [to_upstream, to_downstream] = [DOWNSTREAM, UPSTREAM].map(|side| {
             if let Some((slot, _)) = self.flows[side].slot() {
                 shared.by_slot.remove(&slot);
             }
-            self.flows[side].report(&self.ends[side], &self.ends[1 - side])
+            self.flows[side].report(&accounts[side], &accounts[1 - side])
         });
         for end in &self.ends {
             if reason == EndReason::Finished {

@@ -8,6 +8,15 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use crate::sys::tcp_info::TcpInfo;
 use crate::sys::{Error, sockopt};
 
+/// What a socket counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Account {
+    /// Bytes received in order; a FIN counts 1.
+    pub(super) received: u64,
+    /// Bytes that the send queue has taken since the start, without the FIN.
+    pub(super) queued: u64,
+}
+
 /// What is asked for always. Errors and hang-ups are reported unasked.
 fn quiet_interest() -> EventFlags {
     EventFlags::RDHUP | EventFlags::ET
@@ -31,15 +40,16 @@ pub(super) struct Endpoint {
     pub(super) urgent: bool,
     /// The socket is in the map of egress sockets.
     pub(super) is_target: bool,
-    /// What [`Self::queued`] would have said at the start.
+    /// `tcpi_bytes_acked` at the start, when nothing was queued.
     base: u64,
+    fin_queued: bool,
     interest: EventFlags,
 }
 
 impl Endpoint {
     /// Takes a fresh socket, of which nothing was read or written.
     pub(super) fn new(stream: TcpStream) -> Result<Self, Error> {
-        let base = TcpInfo::of(&stream)?.bytes_acked + sockopt::send_queue(&stream)?;
+        let base = TcpInfo::of(&stream)?.bytes_acked;
         Ok(Self {
             stream,
             readable: true,
@@ -48,6 +58,7 @@ impl Endpoint {
             urgent: false,
             is_target: false,
             base,
+            fin_queued: false,
             interest: read_interest() | EventFlags::OUT | quiet_interest(),
         })
     }
@@ -94,26 +105,39 @@ impl Endpoint {
         }
     }
 
-    /// Bytes that the send queue has taken since the start, acknowledged or not.
+    /// Bytes that the send queue has taken since the start, acknowledged or not, without the FIN.
     ///
     /// Exact when nothing is acknowledged between the two calls, else too small: the
-    /// acknowledgement counter is read first. To be asked before a FIN is sent, which counts 1.
+    /// acknowledgement counter is read first.
     pub(super) fn queued(&self) -> Result<u64, Error> {
         let acked = TcpInfo::of(&self.stream)?.bytes_acked;
-        Ok((acked + sockopt::send_queue(&self.stream)?).saturating_sub(self.base))
+        Ok(self.since_start(acked + sockopt::send_queue(&self.stream)?))
     }
 
-    /// As [`Self::queued`], and exact: asked again until no acknowledgement came in between.
-    pub(super) fn queued_exactly(&self) -> Result<u64, Error> {
-        let mut acked = TcpInfo::of(&self.stream)?.bytes_acked;
+    /// What the socket has to say at the end, exact.
+    pub(super) fn account(&self) -> Result<Account, Error> {
+        let mut unacked = sockopt::send_queue(&self.stream)?;
         loop {
-            let unacked = sockopt::send_queue(&self.stream)?;
-            let now = TcpInfo::of(&self.stream)?.bytes_acked;
-            if now == acked {
-                return Ok((acked + unacked).saturating_sub(self.base));
+            let info = TcpInfo::of(&self.stream)?;
+            // With an empty queue nothing can be acknowledged in between.
+            let now = if unacked == 0 {
+                0
+            } else {
+                sockopt::send_queue(&self.stream)?
+            };
+            if now == unacked {
+                return Ok(Account {
+                    received: info.bytes_received,
+                    queued: self.since_start(info.bytes_acked + unacked),
+                });
             }
-            acked = now;
+            unacked = now;
         }
+    }
+
+    /// The kernel counts a SYN that was sent before the start, and the FIN once it is queued.
+    fn since_start(&self, sequence_numbers: u64) -> u64 {
+        sequence_numbers.saturating_sub(self.base + u64::from(self.fin_queued))
     }
 
     /// Bytes in the send queue that the peer has not acknowledged.
@@ -126,16 +150,9 @@ impl Endpoint {
         TcpInfo::of(&self.stream).map_or(0, |info| info.bytes_acked)
     }
 
-    /// Payload bytes received in order since the start. The FIN, which the kernel counts as a byte,
-    /// is left out when `fin` says it was read.
-    pub(super) fn received(&self, fin: bool) -> u64 {
-        let counted = TcpInfo::of(&self.stream).map_or(0, |info| info.bytes_received);
-        counted.saturating_sub(u64::from(fin))
-    }
-
     /// Sends a FIN after what is queued. Meaningless, and harmless, on a socket that has failed.
-    pub(super) fn shutdown_write(&self) {
-        let _closed_already = self.stream.shutdown(Shutdown::Write);
+    pub(super) fn shutdown_write(&mut self) {
+        self.fin_queued = self.stream.shutdown(Shutdown::Write).is_ok();
     }
 
     /// Lets closing this socket send what is queued; until then any close is a reset.

@@ -11,10 +11,12 @@
 mod buffered;
 mod piped;
 
+use std::time::{Duration, Instant};
+
 use super::super::behaviour::Behaviour;
 use super::super::sockmap::Lease;
 use super::super::{DirectionReport, Plane};
-use super::endpoint::Endpoint;
+use super::endpoint::{Account, Endpoint};
 use super::worker::Shared;
 use crate::sys;
 pub(super) use buffered::BufferPool;
@@ -23,8 +25,9 @@ use piped::Piped;
 
 /// Bytes after which a flow lets the worker's other connections have a turn.
 const TURN_BYTES: usize = 4 << 20;
-/// Rounds without passed bytes after which user space goes back to sleep.
-const QUIET_ROUNDS: u8 = 16;
+/// How long user space asks for read events after the verdict last passed bytes. Each redirected
+/// segment is a wake-up in that time, in the kernel only: nothing is there to read.
+const ATTENTION: Duration = Duration::from_millis(10);
 
 /// Where a flow stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,7 +92,8 @@ struct VerdictSide {
     forwarded: u64,
     /// Whether read events are asked for.
     attending: bool,
-    quiet_rounds: u8,
+    /// When the verdict last passed bytes, or may have.
+    passed_at: Instant,
     /// Everything redirected before the held bytes is in the egress queue.
     in_order: bool,
 }
@@ -109,8 +113,6 @@ pub(super) struct Flow {
     seen: Behaviour,
     /// Promotion was refused by the kernel once; it is not asked again.
     pub(super) declined: bool,
-    /// What the egress queue had taken when the FIN was passed on.
-    accepted: Option<u64>,
 }
 
 impl Flow {
@@ -126,7 +128,6 @@ impl Flow {
             drained_at: 0,
             seen: Behaviour::default(),
             declined: false,
-            accepted: None,
         }
     }
 
@@ -204,19 +205,20 @@ impl Flow {
         match fill {
             Fill::Bytes(_) => {
                 verdict.attending = true;
-                verdict.quiet_rounds = 0;
+                verdict.passed_at = shared.now;
             }
             // The receive call took the socket's lock after `forwarded` was stored, so from here
             // on the verdict sees that nothing is owed, and sends a notice when it passes again.
             Fill::Empty if verdict.lease.passed() == verdict.forwarded => {
-                verdict.quiet_rounds = verdict.quiet_rounds.saturating_add(1);
-                verdict.attending &= verdict.quiet_rounds < QUIET_ROUNDS;
+                verdict.attending &= shared.now < verdict.passed_at + ATTENTION;
             }
             Fill::End | Fill::Failed if verdict.lease.passed() != verdict.forwarded => {
                 ingress.failed |= matches!(fill, Fill::Failed);
                 return Fill::Late;
             }
-            Fill::Empty | Fill::End | Fill::Failed | Fill::Late | Fill::Repeated => {}
+            // Passed bytes have not surfaced yet; an event will tell.
+            Fill::Empty => verdict.passed_at = shared.now,
+            Fill::End | Fill::Failed | Fill::Late | Fill::Repeated => {}
         }
         fill
     }
@@ -263,11 +265,10 @@ impl Flow {
         Ok(verdict.in_order)
     }
 
-    fn pass_fin_on(&mut self, egress: &Endpoint) -> Result<Pump, Fault> {
+    fn pass_fin_on(&mut self, egress: &mut Endpoint) -> Result<Pump, Fault> {
         if !egress.failed && !self.is_delivered(egress)? {
             return Ok(Pump::Backlogged);
         }
-        self.accepted = Some(egress.queued_exactly()?);
         egress.shutdown_write();
         self.stage = Stage::Shut;
         Ok(Pump::Over)
@@ -308,15 +309,14 @@ impl Flow {
     }
 
     /// From here on the verdict moves the bytes.
-    pub(super) fn hand_over(&mut self, lease: Lease) {
-        let verdict = VerdictSide {
+    pub(super) fn hand_over(&mut self, lease: Lease, now: Instant) {
+        self.verdict = Some(VerdictSide {
             lease,
             forwarded: 0,
             attending: true,
-            quiet_rounds: 0,
+            passed_at: now,
             in_order: false,
-        };
-        self.verdict = Some(verdict);
+        });
     }
 
     /// The ingress comes from an application on this host, whose messages may jump the hop.
@@ -325,11 +325,17 @@ impl Flow {
     }
 
     /// The verdict has passed bytes, or may have.
-    pub(super) fn attend(&mut self) {
+    pub(super) fn attend(&mut self, now: Instant) {
         if let Some(verdict) = &mut self.verdict {
             verdict.attending = true;
-            verdict.quiet_rounds = 0;
+            verdict.passed_at = now;
         }
+    }
+
+    /// Until when user space asks for read events on behalf of the verdict, if it does.
+    pub(super) fn attention_until(&self) -> Option<Instant> {
+        let verdict = self.verdict.as_ref()?;
+        (self.stage == Stage::Open && verdict.attending).then(|| verdict.passed_at + ATTENTION)
     }
 
     /// Whether read events of the ingress are of use.
@@ -369,30 +375,28 @@ impl Flow {
         leases.chain(&self.hop).map(Lease::redirected).sum()
     }
 
-    /// What jumped the hop never reached the ingress socket, and was received all the same.
-    fn received(&self, ingress: &Endpoint, fin_read: bool) -> u64 {
-        ingress.received(fin_read) + self.hop.as_ref().map_or(0, Lease::redirected)
-    }
-
-    /// The direction's ledger.
-    pub(super) fn report(&self, ingress: &Endpoint, egress: &Endpoint) -> DirectionReport {
-        let finished = self.stage == Stage::Shut;
+    /// The direction's ledger, from what its two sockets counted.
+    pub(super) fn report(&self, ingress: &Account, egress: &Account) -> DirectionReport {
+        let fin_read = matches!(self.stage, Stage::Ended | Stage::Shut);
+        // What jumped the hop never reached the ingress socket, and was received all the same.
+        let past_the_hop = self.hop.as_ref().map_or(0, Lease::redirected);
+        let redirected = self.redirected();
         DirectionReport {
-            plane: if self.redirected() > 0 || self.verdict.is_some() {
+            plane: if redirected > 0 || self.verdict.is_some() {
                 Plane::Sockmap
             } else {
                 Plane::Splice
             },
-            received: self.received(ingress, matches!(self.stage, Stage::Ended | Stage::Shut)),
-            redirected: self.redirected(),
+            received: ingress.received.saturating_sub(u64::from(fin_read)) + past_the_hop,
+            redirected,
             spliced: self.spliced,
             copied: self.copied,
-            accepted: self.accepted.or_else(|| egress.queued().ok()).unwrap_or(0),
+            accepted: egress.queued,
             flips: self
                 .verdict
                 .as_ref()
                 .map_or(0, |verdict| verdict.lease.flips()),
-            finished,
+            finished: self.stage == Stage::Shut,
         }
     }
 

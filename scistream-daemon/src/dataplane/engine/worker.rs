@@ -141,6 +141,7 @@ impl WorkerHandle {
             EventFlags::IN,
         )?;
         let shared = Shared {
+            now: Instant::now(),
             epoll,
             rule,
             program,
@@ -187,6 +188,8 @@ impl Drop for WorkerHandle {
 
 /// What a worker's connections share.
 pub(super) struct Shared {
+    /// When this round of the loop began.
+    pub(super) now: Instant,
     pub(super) epoll: OwnedFd,
     pub(super) rule: Rule,
     pub(super) program: Option<Arc<Program>>,
@@ -222,10 +225,11 @@ impl Worker {
                     return self.abort_all();
                 }
             }
+            let now = Instant::now();
+            self.shared.now = now;
             if self.on_events(&events) {
                 return self.abort_all();
             }
-            let now = Instant::now();
             while let Some((at, token)) = self.shared.timers.expired(now) {
                 if self
                     .connections
@@ -327,7 +331,7 @@ impl Worker {
 
     fn passed(&mut self, token: u64, side: usize) {
         if let Some(connection) = self.connections.get_mut(&token) {
-            connection.on_passed(side);
+            connection.on_passed(side, self.shared.now);
             self.schedule(token);
         }
     }
