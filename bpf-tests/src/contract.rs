@@ -16,13 +16,15 @@
 //! | loopback | this host                               | —     | `scistream-daemon/tests/`: copy, splice |
 //! | routed   | producer - gateway - consumer over veth | root  | `bpf-tests/tests/`: all planes     |
 //!
-//! Three lists, each a macro that makes one `#[test]` per case: [`contract_anywhere!`] needs no
-//! privilege; [`contract_routed!`] wants links of its own or root; [`contract_big!`] takes long
-//! (2 GiB, a zero window for 30 s, a stopped reader for 10 s).
+//! Four lists, each a macro that makes one `#[test]` per case: [`crate::contract_anywhere!`] needs
+//! no privilege; [`crate::contract_routed!`] wants links of its own or root;
+//! [`crate::contract_sockmap!`] only that plane can keep; [`crate::contract_big!`] takes long (2 GiB,
+//! a zero window for 30 s, a stopped reader for 10 s).
 //!
 //! The big list is mounted by one binary, `contract_big`, whose target has `test = false`: plain
-//! `cargo test` does not run it and therefore does not count it as passed; `cargo test -p bpf-tests
-//! --test contract_big` runs it, as `cargo xtask ci` does.
+//! `cargo test` does not run it and therefore does not count it as passed. It runs when it is named:
+//! `cargo test -p bpf-tests --test contract_big -- --test-threads 12`, which takes about as long as
+//! its longest case, since most of it sleeps.
 //!
 //! Nothing hangs: every read and write has a deadline, every case has an overall one, and the
 //! message says what was waited for. Everything random comes from one printed seed;
