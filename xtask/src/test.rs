@@ -27,6 +27,9 @@ pub(crate) struct Args {
 /// instead of saying that it could not run.
 const KERNEL: &str = "bpf,netns";
 
+/// How many of the long cases run side by side: all of them.
+const LONG_AT_ONCE: &str = "12";
+
 /// Entry point of `cargo xtask test`.
 pub(crate) fn main(args: Args) -> Result<()> {
     let Args { arguments } = args;
@@ -64,10 +67,26 @@ pub(crate) fn all(steps: &mut Steps, arguments: &[String], promised: bool) {
             let mut command = cargo_test(kernel);
             cmd::run(command.arg("--no-fail-fast").arg("--").args(arguments))
         });
+        if kernel && arguments.is_empty() {
+            steps.run("tests, long", long);
+        }
     }
     if let Some(reason) = privileges.err().filter(|_| promised) {
         steps.not_run("tests, kernel", reason);
     }
+}
+
+/// The cases that mostly wait: half a minute of shut window, two gibibytes, on every plane. Their
+/// target is left out of plain `cargo test`; side by side they take a minute.
+fn long() -> Result<()> {
+    let mut command = cargo_test(true);
+    cmd::run(command.args([
+        "--test",
+        "contract_big",
+        "--",
+        "--test-threads",
+        LONG_AT_ONCE,
+    ]))
 }
 
 /// Whether this process may do what kernel tests do, or in one sentence why not.
