@@ -18,7 +18,8 @@ const HAPROXY: &str = include_str!("peers/haproxy.cfg");
 const NGINX: &str = include_str!("peers/nginx.conf");
 
 /// Bytes that every peer reads and writes at once, as our copy plane does. Of 16, 64 and 256 KiB
-/// the largest cost haproxy, nginx and socat the least CPU per GB, with one stream and with eight.
+/// the largest cost haproxy, nginx and socat the least of their own CPU time per GB, with one stream
+/// and with eight (medians of eight runs).
 const BUFFER: usize = 262_144;
 
 /// Bytes of a pipe for splicing, as in our splice plane.
