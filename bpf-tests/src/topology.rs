@@ -14,9 +14,10 @@
 //! without a relay: the baseline every plane is compared with. The addresses are the same in every
 //! topology: they live in private namespaces, so that runs do not meet.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::netns::{Netns, Place};
 
@@ -61,6 +62,26 @@ pub struct TcpOptions {
     pub send_buffer: Option<[u32; 3]>,
     /// `cubic`, `bbr`, `reno`.
     pub congestion_control: Option<String>,
+}
+
+impl TcpOptions {
+    /// Window-based congestion control: `cubic`, or `reno` where this machine keeps namespaces from
+    /// choosing that (`tcp_allowed_congestion_control`). New namespaces inherit the machine's own
+    /// choice, and `bbr` paces every socket by a timer: on a short link between namespaces that
+    /// timer, not the relay, sets the speed.
+    ///
+    /// # Errors
+    /// Without `/proc`.
+    pub fn unpaced() -> Result<Self> {
+        const ALLOWED: &str = "/proc/sys/net/ipv4/tcp_allowed_congestion_control";
+        let allowed =
+            fs::read_to_string(ALLOWED).with_context(|| format!("cannot read {ALLOWED}"))?;
+        let cubic = allowed.split_whitespace().any(|name| name == "cubic");
+        Ok(Self {
+            congestion_control: Some(if cubic { "cubic" } else { "reno" }.to_owned()),
+            ..Self::default()
+        })
+    }
 }
 
 impl Topology {

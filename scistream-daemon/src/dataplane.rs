@@ -14,6 +14,7 @@ pub mod behaviour;
 pub mod choose;
 pub mod copy;
 pub mod engine;
+pub mod gathering;
 mod ledger;
 pub mod plane;
 pub mod self_test;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::sys::caps;
 use crate::sys::rlimit::OpenFiles;
 
 /// Connections at once that the gateway is built for.
@@ -34,6 +35,27 @@ pub fn attainable_open_files() -> u64 {
         .ok()
         .and_then(|text| text.trim().parse().ok())
         .unwrap_or(KERNEL_DEFAULT)
+}
+
+/// How many pipes of `pages` pages each this process may hold without using up what its user may
+/// have in pipes (`fs.pipe-user-pages-soft`): beyond that the kernel gives new pipes two pages each.
+/// Half of it is left for pipes of the kernel's own size.
+pub fn wide_pipes(pages: usize) -> usize {
+    if caps::exempt_from_pipe_limits() {
+        return usize::MAX;
+    }
+    fs::read_to_string("/proc/sys/fs/pipe-user-pages-soft")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .map_or(0, |soft| share_of_pipes(soft, pages))
+}
+
+/// `soft` is the limit in pages, 0 for none.
+fn share_of_pipes(soft: usize, pages: usize) -> usize {
+    match soft {
+        0 => usize::MAX,
+        _ => soft / 2 / pages.max(1),
+    }
 }
 
 /// How many connections to take: what was asked for, else as many as fit.
@@ -71,6 +93,13 @@ mod tests {
                 "{asked:?} {open_files} {each}"
             );
         }
+    }
+
+    #[test]
+    fn wide_pipes_leave_half_of_the_pages_to_others() {
+        assert_eq!(share_of_pipes(16_384, 256), 32);
+        assert_eq!(share_of_pipes(100, 256), 0);
+        assert_eq!(share_of_pipes(0, 256), usize::MAX);
     }
 
     #[test]

@@ -4,15 +4,18 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::param::page_size;
+
 use super::AppError;
 use crate::dataplane::PlaneChoice;
 use crate::dataplane::choose::{Chosen, choice_name, choose};
 use crate::dataplane::copy::CopyPlane;
-use crate::dataplane::engine::{Engine, EngineConfig};
+use crate::dataplane::engine::{Engine, EngineConfig, WIDE_PIPE_BYTES};
 use crate::dataplane::plane::StreamPlane;
 use crate::dataplane::self_test;
 use crate::dataplane::sockmap::{Program, embedded_object};
 use crate::errors::InFull;
+use crate::limits;
 use crate::probe::{Capabilities, SockmapTest};
 
 /// Starts the plane asked for, or the best this host can do.
@@ -34,6 +37,7 @@ pub(super) fn start(
         workers: cores(),
         choice: chosen.plane,
         program,
+        wide_pipes: limits::wide_pipes(WIDE_PIPE_BYTES / page_size()),
     })?;
     Ok(StreamPlane::Engine(engine))
 }

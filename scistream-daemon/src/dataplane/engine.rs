@@ -29,6 +29,7 @@ use super::behaviour::Rule;
 use super::sockmap::Program;
 use super::{EndReason, Plane, PlaneChoice, RelayLimits, StreamPair, Totals, Transferred};
 use notices::NoticeThread;
+pub use pipes::WIDE_PIPE_BYTES;
 use worker::{Command, WorkerHandle};
 
 /// How the engine is set up.
@@ -39,6 +40,8 @@ pub struct EngineConfig {
     pub choice: PlaneChoice,
     /// The loaded programs, where sockmap is wanted and can be had.
     pub program: Option<Arc<Program>>,
+    /// Pipes of [`WIDE_PIPE_BYTES`] that the threads may make in all; more are of the kernel's size.
+    pub wide_pipes: usize,
 }
 
 /// Why the engine could not start.
@@ -72,8 +75,10 @@ impl Engine {
             PlaneChoice::Sockmap => Rule::AtOnce,
             PlaneChoice::Copy | PlaneChoice::Splice => Rule::Never,
         };
-        let workers = (0..config.workers.max(1))
-            .map(|index| WorkerHandle::start(index, rule, config.program.clone()))
+        let count = config.workers.max(1);
+        let wide_pipes = config.wide_pipes.div_ceil(count);
+        let workers = (0..count)
+            .map(|index| WorkerHandle::start(index, rule, config.program.clone(), wide_pipes))
             .collect::<io::Result<Vec<_>>>()?;
         let notices = match &config.program {
             Some(program) => Some(NoticeThread::start(

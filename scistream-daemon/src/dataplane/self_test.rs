@@ -66,6 +66,7 @@ pub fn run(program: &Arc<Program>) -> Result<Duration, SelfTestError> {
         workers: 1,
         choice: PlaneChoice::Sockmap,
         program: Some(Arc::clone(program)),
+        wide_pipes: 0,
     })?;
     let (mut sender, downstream) = connected().map_err(SelfTestError::SetUp)?;
     let (upstream, mut reader) = connected().map_err(SelfTestError::SetUp)?;

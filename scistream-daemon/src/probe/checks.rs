@@ -133,8 +133,8 @@ fn pipe_pages() -> Check {
         Some(pages) => Check::ok(NAME, pages.to_string(), wanted).but(
             Status::Warn,
             format!(
-                "pipes of splice shrink beyond {} connections; sysctl -w {NAME}=0",
-                pages / 32
+                "bulk streams beyond {} get smaller pipes; sysctl -w {NAME}=0",
+                pages / 512
             ),
         ),
         None => Check::ok(NAME, "unreadable", wanted).but(Status::Warn, "mount /proc"),

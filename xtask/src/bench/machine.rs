@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use bpf_tests::topology::TcpOptions;
 use rustix::process::Resource;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,9 @@ pub(crate) struct Machine {
     pub(crate) descriptor_limit: Option<u64>,
     /// Load averages when the run began.
     pub(crate) load_average: String,
+    /// The congestion control of the hosts that were measured.
+    #[serde(default)]
+    pub(crate) congestion_control: String,
     /// Sysctls of the outer namespace; new namespaces inherit most of them.
     pub(crate) sysctls: BTreeMap<String, String>,
 }
@@ -72,6 +76,10 @@ impl Machine {
                 .unwrap_or_default(),
             descriptor_limit: rustix::process::getrlimit(Resource::Nofile).current,
             load_average: text("/proc/loadavg").trim().to_owned(),
+            congestion_control: TcpOptions::unpaced()
+                .ok()
+                .and_then(|options| options.congestion_control)
+                .unwrap_or_default(),
             sysctls: SYSCTLS
                 .iter()
                 .map(|key| (key.to_string(), sysctl(key)))

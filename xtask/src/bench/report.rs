@@ -168,7 +168,8 @@ fn head(record: &Record) -> String {
     let machine = &record.machine;
     let mut text = format!(
         "# cargo xtask bench, {}\n\n{} repeats, {} s each, seed {}; medians [95 % bootstrap \
-         interval]; endpoints and gateway share the cores.\n\n{}, {} cores{}, {}, kernel {}; {}.\n",
+         interval]; endpoints and gateway share the cores.\n\n{}, {} cores{}, {}, kernel {}; hosts \
+         use {}; {}.\n",
         record.started,
         record.repeats,
         record.seconds,
@@ -182,6 +183,7 @@ fn head(record: &Record) -> String {
         },
         machine.system,
         machine.kernel,
+        machine.congestion_control,
         record.iperf3,
     );
     for (subject, facts) in &record.subjects {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use bpf_tests::topology::{Family, Host, LinkOptions, Topology};
+use bpf_tests::topology::{Family, Host, LinkOptions, TcpOptions, Topology};
 
 use super::meter::Meter;
 use super::relay::{Relay, Workshop};
@@ -57,6 +57,7 @@ impl<'a> Stage<'a> {
             steering: true,
             ..LinkOptions::default()
         })?;
+        topology.tune(&TcpOptions::unpaced()?)?;
         if let Cap::ConsumerSide(rate) = cap {
             topology.gateway.cap("to-consumer", rate)?;
             topology.consumer.cap("to-gateway", rate)?;

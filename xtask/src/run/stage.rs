@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::Result;
 use bpf_tests::capability::Capability;
 use bpf_tests::netns::Place;
-use bpf_tests::topology::{Family, Host, LinkOptions, Topology};
+use bpf_tests::topology::{Family, Host, LinkOptions, TcpOptions, Topology};
 
 use super::RunArgs;
 
@@ -28,7 +28,11 @@ impl Stage {
             ..LinkOptions::default()
         };
         match Capability::Netns.check() {
-            Ok(()) => Ok(Self::Namespaces(Box::new(Topology::one(&options)?))),
+            Ok(()) => {
+                let topology = Topology::one(&options)?;
+                topology.tune(&TcpOptions::unpaced()?)?;
+                Ok(Self::Namespaces(Box::new(topology)))
+            }
             Err(reason) => Ok(Self::Loopback(reason)),
         }
     }

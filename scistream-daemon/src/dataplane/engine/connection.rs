@@ -149,10 +149,10 @@ impl Connection {
         self.arm(shared, now, backlog)
     }
 
-    /// Before it stops asking for read events, user space reads once more.
+    /// Reads where it is time to, unasked.
     fn look_once_more(&mut self, now: Instant) {
         for (end, flow) in self.ends.iter_mut().zip(&self.flows) {
-            end.readable |= flow.attention_until().is_some_and(|until| until <= now);
+            end.readable |= flow.look_at().is_some_and(|at| at <= now);
         }
     }
 
@@ -284,8 +284,8 @@ impl Connection {
             if idle.is_some_and(|at| at <= now) {
                 return Next::End(EndReason::IdleTimeout);
             }
-            let attention = self.flows.iter().filter_map(Flow::attention_until);
-            attention.chain(idle).min()
+            let looks = self.flows.iter().filter_map(Flow::look_at);
+            looks.chain(idle).min()
         };
         if let Some(at) = wanted
             && self.deadline.is_none_or(|armed| armed > at || armed <= now)

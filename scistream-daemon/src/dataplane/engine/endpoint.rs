@@ -91,6 +91,11 @@ impl Endpoint {
         epoll::modify(epoll, &self.stream, EventData::new_u64(token), wanted)
     }
 
+    /// Has the kernel wake for `bytes` at once, and for an end or an error as ever.
+    pub(super) fn wake_from(&self, bytes: i32) -> Result<(), Error> {
+        sockopt::set_receive_low_water(&self.stream, bytes)
+    }
+
     /// Takes over what epoll said.
     pub(super) fn on_event(&mut self, flags: EventFlags) {
         let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;

@@ -14,6 +14,7 @@ mod piped;
 use std::time::{Duration, Instant};
 
 use super::super::behaviour::Behaviour;
+use super::super::gathering::{Change, GATHER_BYTES, Gathering};
 use super::super::sockmap::Lease;
 use super::super::{DirectionReport, Plane};
 use super::endpoint::{Account, Endpoint};
@@ -111,6 +112,7 @@ pub(super) struct Flow {
     /// `moved` at the last drain.
     drained_at: u64,
     seen: Behaviour,
+    gathering: Gathering,
     /// Promotion was refused by the kernel once; it is not asked again.
     pub(super) declined: bool,
 }
@@ -127,6 +129,7 @@ impl Flow {
             copied: 0,
             drained_at: 0,
             seen: Behaviour::default(),
+            gathering: Gathering::default(),
             declined: false,
         }
     }
@@ -175,7 +178,7 @@ impl Flow {
                 Fill::Bytes(count) => left = left.saturating_sub(count),
                 Fill::Empty => {
                     ingress.readable = false;
-                    self.on_drained();
+                    self.on_drained(ingress, shared.now)?;
                 }
                 Fill::Late => return Ok(Pump::Backlogged),
                 Fill::Repeated => return Err(Fault::Gateway),
@@ -279,13 +282,22 @@ impl Flow {
         Ok(self.verdict.is_none() || egress.queued()? >= self.moved())
     }
 
-    fn on_drained(&mut self) {
-        let moved = self.moved();
-        if moved > self.drained_at {
+    fn on_drained(&mut self, ingress: &Endpoint, now: Instant) -> Result<(), Fault> {
+        let bytes = self.moved() - self.drained_at;
+        self.drained_at += bytes;
+        if bytes > 0 {
             self.seen.drains += 1;
-            self.seen.bytes += moved - self.drained_at;
-            self.drained_at = moved;
+            self.seen.bytes += bytes;
         }
+        if self.verdict.is_some() || self.hop.is_some() {
+            return Ok(());
+        }
+        match self.gathering.on_drained(bytes, now) {
+            Change::Keep => {}
+            Change::Raise => ingress.wake_from(GATHER_BYTES)?,
+            Change::Lower => ingress.wake_from(1)?,
+        }
+        Ok(())
     }
 
     /// What was seen since the last judgement.
@@ -304,6 +316,7 @@ impl Flow {
             && self.verdict.is_none()
             && self.hop.is_none()
             && !self.declined
+            && self.gathering.until().is_none()
             && self.piped.is_empty()
             && self.held.is_empty()
     }
@@ -332,10 +345,15 @@ impl Flow {
         }
     }
 
-    /// Until when user space asks for read events on behalf of the verdict, if it does.
-    pub(super) fn attention_until(&self) -> Option<Instant> {
-        let verdict = self.verdict.as_ref()?;
-        (self.stage == Stage::Open && verdict.attending).then(|| verdict.passed_at + ATTENTION)
+    /// When user space reads once more unasked: before it stops asking for read events on behalf of
+    /// the verdict, and to see what came short of the low-water mark. Not while bytes are under way:
+    /// room in the egress is what they wait for.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        let until = match &self.verdict {
+            Some(verdict) => verdict.attending.then(|| verdict.passed_at + ATTENTION),
+            None => self.gathering.until(),
+        };
+        until.filter(|_| self.stage == Stage::Open && self.piped.is_empty() && self.held.is_empty())
     }
 
     /// Whether read events of the ingress are of use.

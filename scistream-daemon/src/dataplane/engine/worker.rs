@@ -130,6 +130,7 @@ impl WorkerHandle {
         index: usize,
         rule: Rule,
         program: Option<Arc<Program>>,
+        wide_pipes: usize,
     ) -> io::Result<Self> {
         let mailbox = Mailbox::new()?;
         let counters = Arc::new(Counters::default());
@@ -146,7 +147,7 @@ impl WorkerHandle {
             rule,
             program,
             counters: Arc::clone(&counters),
-            pipes: PipePool::default(),
+            pipes: PipePool::new(wide_pipes),
             buffers: BufferPool::default(),
             timers: Timers::default(),
             by_slot: HashMap::new(),

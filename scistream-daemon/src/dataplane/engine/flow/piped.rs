@@ -4,11 +4,8 @@ use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 
 use super::super::endpoint::Endpoint;
-use super::super::pipes::{Pipe, PipePool};
+use super::super::pipes::{Pipe, PipePool, WIDE_PIPE_BYTES};
 use super::{Fault, Fill};
-
-/// Asked for at once; the pipe's 16 slots bound what comes.
-const FILL_BYTES: usize = 1 << 20;
 
 fn flags() -> SpliceFlags {
     SpliceFlags::MOVE | SpliceFlags::NONBLOCK
@@ -32,7 +29,7 @@ impl Piped {
     pub(super) fn fill(&mut self, ingress: &Endpoint, pool: &mut PipePool) -> Option<Fill> {
         let pipe = pool.take()?;
         let fill = loop {
-            break match splice(ingress, None, &pipe.write, None, FILL_BYTES, flags()) {
+            break match splice(ingress, None, &pipe.write, None, WIDE_PIPE_BYTES, flags()) {
                 Ok(0) => Fill::End,
                 Ok(count) => Fill::Bytes(count),
                 Err(Errno::INTR) => continue,
