@@ -45,6 +45,7 @@ macro_rules! contract_anywhere {
             messages::a_quiet_connection_wakes_nobody,
             messages::flows_that_change_at_random_lose_nothing,
             messages::messages_turn_bulk_stop_and_go_on,
+            messages::the_tail_of_a_stream_does_not_wait_for_more,
             reset::a_reset_after_a_fin_reaches_the_writer,
             reset::a_reset_behind_a_backlog_reaches_a_reader_that_sleeps,
             reset::a_reset_by_the_end_that_received_the_fin_reaches_the_reader,

@@ -73,6 +73,27 @@ pub fn flows_that_change_at_random_lose_nothing(mount: &Mount) -> Result<()> {
     })
 }
 
+/// Streams that come in without pause, as fast as a link of 5 Gb/s, and stop: a plane that gathers
+/// them before it moves them must not keep the last of it.
+pub fn the_tail_of_a_stream_does_not_wait_for_more(mount: &Mount) -> Result<()> {
+    const SEGMENT_BYTES: u64 = 64 << 10;
+    const SEGMENT_INTERVAL: Duration = Duration::from_micros(105);
+    mount.with(&Setup::default(), |rig| {
+        let connection = rig.open()?;
+        for tail in [1, 1_000, 65_535, 200_000] {
+            for side in Side::BOTH {
+                let [from, to] = connection.ends(side);
+                let bytes = 400 * SEGMENT_BYTES + tail;
+                let pace = Pace::Every(SEGMENT_BYTES, SEGMENT_INTERVAL);
+                together!(|| from.send_paced(bytes, pace), || to.receive(bytes))?;
+            }
+        }
+        connection.finish(Side::Downstream)?;
+        rig.settle(&connection)?;
+        Ok(())
+    })
+}
+
 /// A connection on which nothing moves costs no thread a wake-up.
 pub fn a_quiet_connection_wakes_nobody(mount: &Mount) -> Result<()> {
     mount.with(&Setup::default(), |rig| {
