@@ -105,6 +105,26 @@ pub struct DirectionReport {
     pub finished: bool,
 }
 
+impl fmt::Display for DirectionReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            plane: _,
+            received,
+            redirected,
+            spliced,
+            copied,
+            accepted,
+            flips: _,
+            finished: _,
+        } = self;
+        write!(
+            f,
+            "{received} bytes received, {redirected} redirected, {spliced} spliced, {copied} copied \
+             and {accepted} accepted"
+        )
+    }
+}
+
 /// Why a connection ended. The label in logs and metrics.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum EndReason {

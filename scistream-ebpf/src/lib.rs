@@ -6,4 +6,5 @@ pub mod local_apps;
 pub mod maps;
 pub mod offsets;
 pub mod sequence;
+pub mod ungated;
 pub mod verdict;

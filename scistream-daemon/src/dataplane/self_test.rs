@@ -47,7 +47,10 @@ pub enum SelfTestError {
     #[error("a stopped reader did not hold its sender back within {UNBOUNDED_BYTES} bytes")]
     Unbounded,
     /// The connection's own account is wrong.
-    #[error("the connection's ledger is wrong: {0:?}")]
+    #[error(
+        "the connection's account is wrong: {} to the upstream, {} back, ended as {}",
+        .0.to_upstream, .0.to_downstream, .0.end.as_str()
+    )]
     Ledger(Box<Transferred>),
 }
 
