@@ -11,6 +11,7 @@
 //!   process      a child with its output captured, ended by its guard
 //!   gateway      the real `s2cs forward` as such a child, its log parsed
 //!   iperf        a real iperf3 as traffic
+//!   sockperf     a real sockperf as a second opinion on latency
 //!   traffic      streams whose every byte is known, sockets that check them, deadlines
 //!   contract     what every plane promises, as cases over the real gateway
 //!   load         messages in time, connections in a row, connections that say nothing
@@ -34,6 +35,7 @@ pub mod iperf;
 pub mod load;
 pub mod netns;
 pub mod process;
+pub mod sockperf;
 pub mod sys;
 pub mod topology;
 pub mod traffic;

@@ -48,8 +48,8 @@ pub use counters::{Drops, LineCounters};
 const DEVICE_QUEUE: u32 = 20_000;
 
 /// Memory for packets under way in one direction, unless the options say otherwise: 144 ms at
-/// 10 Gb/s are 90 MB each way, and the queue comes on top.
-const MEMORY: usize = 256 << 20;
+/// 10 Gb/s are 90 MB each way, and slow start over an uncapped line sends at three times that.
+const MEMORY: usize = 512 << 20;
 
 /// How a line behaves; both directions are alike.
 #[derive(Clone, Debug, PartialEq)]

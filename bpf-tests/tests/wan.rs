@@ -3,18 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use bpf_tests::capability::Capability;
 use bpf_tests::clock;
+use bpf_tests::load;
 use bpf_tests::require;
 use bpf_tests::topology::{Family, LinkOptions, Published, TcpOptions, TwoGateways, TwoOptions};
 use bpf_tests::traffic::{Pattern, Seed};
 use bpf_tests::wan::{LineCounters, WanOptions};
-
-/// Round trips that are tried; the shortest counts, as the others hold waits for a CPU.
-const TRIES: u32 = 12;
 
 const CHUNK: usize = 128 << 10;
 
@@ -27,18 +25,10 @@ fn two(wan: WanOptions, lan: LinkOptions) -> TwoGateways {
 
 /// A connection from producer to consumer, routed by both gateways.
 fn dial(topology: &TwoGateways, family: Family) -> (TcpStream, TcpStream) {
-    let address = topology.consumer.ip(family);
-    let bound = topology
-        .consumer
-        .netns()
-        .enter(|| TcpListener::bind((address, 0)));
-    let listener = bound.unwrap().unwrap();
+    let consumer = &topology.consumer;
+    let listener = load::listen(consumer.netns(), consumer.ip(family)).unwrap();
     let target = listener.local_addr().unwrap();
-    let dialled = topology
-        .producer
-        .netns()
-        .enter(|| TcpStream::connect(target));
-    (dialled.unwrap().unwrap(), listener.accept().unwrap().0)
+    load::join(topology.producer.netns(), target, &listener).unwrap()
 }
 
 /// Sends so many bytes of a pattern and checks each one that arrives.
@@ -69,19 +59,8 @@ fn carry(topology: &TwoGateways, family: Family, bytes: u64) {
 }
 
 fn shortest_round_trip(topology: &TwoGateways) -> Duration {
-    let (mut near, mut far) = dial(topology, Family::V4);
-    near.set_nodelay(true).unwrap();
-    far.set_nodelay(true).unwrap();
-    let mut byte = [0];
-    let mut round_trip = || {
-        let start = clock::now();
-        near.write_all(&[1]).unwrap();
-        far.read_exact(&mut byte).unwrap();
-        far.write_all(&[2]).unwrap();
-        near.read_exact(&mut byte).unwrap();
-        Duration::from_nanos(clock::now() - start)
-    };
-    (0..TRIES).map(|_| round_trip()).min().unwrap()
+    let (near, far) = dial(topology, Family::V4);
+    load::shortest_round_trip(&near, &far).unwrap()
 }
 
 /// What came in went out, and nothing failed. Asked again until nothing is under way: TCP's last
