@@ -1,5 +1,5 @@
 //! Hosts and links, each host a network namespace: producer - gateway - consumer here, with a
-//! second gateway behind a wide-area line in [`two`], as wide as published ones in [`published`].
+//! second gateway behind a wide-area line in [`TwoGateways`], as long as those of [`Published`].
 //!
 //! ```text
 //!   producer                    gateway                      consumer
