@@ -47,6 +47,18 @@ pub fn find_program(program: &str) -> Option<std::path::PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// The program `name` that cargo built in `profile` (`debug`, `release`) in the folder that this
+/// program was built in, too.
+///
+/// # Errors
+/// When this program cannot tell where it is.
+pub fn find_built(name: &str, profile: &str) -> Result<Option<std::path::PathBuf>> {
+    let running = std::env::current_exe().context("cannot tell where this program is")?;
+    let candidates = running.ancestors().skip(1);
+    let mut candidates = candidates.map(|folder| folder.join(profile).join(name));
+    Ok(candidates.find(|candidate| candidate.is_file()))
+}
+
 fn feed(command: &mut Command, input: &str) -> std::io::Result<Output> {
     let mut child = command
         .stdin(Stdio::piped())

@@ -5,13 +5,14 @@
 //! `ledger mismatch`, `stats`, `draining`, `stopped`.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use crate::command;
 use crate::process::Process;
 
 mod options;
@@ -242,16 +243,7 @@ pub fn find_s2cs(profile: &str) -> Result<PathBuf> {
             named.display()
         );
     }
-    let running = std::env::current_exe().context("cannot tell where this program is")?;
-    let found = running
-        .ancestors()
-        .skip(1)
-        .map(Path::to_path_buf)
-        .find_map(|folder| {
-            let candidate = folder.join(profile).join("s2cs");
-            candidate.is_file().then_some(candidate)
-        });
-    found.with_context(|| {
+    command::find_built("s2cs", profile)?.with_context(|| {
         format!("there is no {profile} build of s2cs; build it with `cargo xtask build`")
     })
 }

@@ -6,13 +6,17 @@
 //!   cleanup      what this process made and must remove, whatever ends it
 //!   command      short commands (`ip`, `tc`, `ethtool`) with errors that say what was run
 //!   netns        one network namespace, removed by its guard
-//!   topology     producer - gateway - consumer: namespaces, links, addresses, routes
+//!   topology     hosts in a row, with one gateway or two: namespaces, links, addresses, routes
+//!   wan          a wide-area line between two hosts: delay, rate, loss, jitter, reordering
 //!   process      a child with its output captured, ended by its guard
 //!   gateway      the real `s2cs forward` as such a child, its log parsed
 //!   iperf        a real iperf3 as traffic
+//!   sockperf     a real sockperf as a second opinion on latency
 //!   traffic      streams whose every byte is known, sockets that check them, deadlines
 //!   contract     what every plane promises, as cases over the real gateway
 //!   load         messages in time, connections in a row, connections that say nothing
+//!   generator    the program `traffic`: streams of messages, timed and checked byte by byte
+//!   clock        the host's monotonic clock, as a number that processes exchange
 //!   sys          the only unsafe code
 //! ```
 //!
@@ -22,13 +26,17 @@
 
 pub mod capability;
 pub mod cleanup;
+pub mod clock;
 pub mod command;
 pub mod contract;
 pub mod gateway;
+pub mod generator;
 pub mod iperf;
 pub mod load;
 pub mod netns;
 pub mod process;
+pub mod sockperf;
 pub mod sys;
 pub mod topology;
 pub mod traffic;
+pub mod wan;

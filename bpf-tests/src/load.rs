@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::clock;
 use crate::netns::Place;
 
 pub mod connections;
@@ -57,6 +58,25 @@ pub fn join<'a>(
         .context("writing the first byte back")?;
     greet(&near, 2).context("from the consumer to the producer")?;
     Ok((near, far))
+}
+
+/// The shortest of several round trips of one byte between two joined streams: what the network
+/// takes, without the waits for a CPU that the longer ones hold.
+///
+/// # Errors
+/// When a byte does not arrive.
+pub fn shortest_round_trip(mut near: &TcpStream, mut far: &TcpStream) -> Result<Duration> {
+    const TRIES: usize = 12;
+    let mut shortest = Duration::MAX;
+    for _ in 0..TRIES {
+        let start = clock::now();
+        near.write_all(&[1]).context("writing a byte")?;
+        greet(far, 1)?;
+        far.write_all(&[2]).context("writing a byte back")?;
+        greet(near, 2)?;
+        shortest = shortest.min(Duration::from_nanos(clock::now() - start));
+    }
+    Ok(shortest)
 }
 
 /// Dials with a deadline; the stream has no delay and gives up on a step after a while.

@@ -1,4 +1,5 @@
-//! Hosts and links: producer - gateway - consumer, each a network namespace, joined by veth pairs.
+//! Hosts and links, each host a network namespace: producer - gateway - consumer here, with a
+//! second gateway behind a wide-area line in [`TwoGateways`], as long as those of [`Published`].
 //!
 //! ```text
 //!   producer                    gateway                      consumer
@@ -14,16 +15,21 @@
 //! without a relay: the baseline every plane is compared with. The addresses are the same in every
 //! topology: they live in private namespaces, so that runs do not meet.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::netns::{Netns, Place};
 
+mod congestion;
 mod link;
+mod published;
+mod two;
 
 pub use link::LinkOptions;
+pub use published::{Published, RoundTrips};
+pub use two::{TwoGateways, TwoOptions};
 
 /// Three hosts in a row.
 #[derive(Debug)]
@@ -65,22 +71,13 @@ pub struct TcpOptions {
 }
 
 impl TcpOptions {
-    /// Window-based congestion control: `cubic`, or `reno` where this machine keeps namespaces from
-    /// choosing that (`tcp_allowed_congestion_control`). New namespaces inherit the machine's own
-    /// choice, and `bbr` paces every socket by a timer: on a short link between namespaces that
-    /// timer, not the relay, sets the speed.
-    ///
-    /// # Errors
-    /// Without `/proc`.
-    pub fn unpaced() -> Result<Self> {
-        const ALLOWED: &str = "/proc/sys/net/ipv4/tcp_allowed_congestion_control";
-        let allowed =
-            fs::read_to_string(ALLOWED).with_context(|| format!("cannot read {ALLOWED}"))?;
-        let cubic = allowed.split_whitespace().any(|name| name == "cubic");
-        Ok(Self {
-            congestion_control: Some(if cubic { "cubic" } else { "reno" }.to_owned()),
+    /// `cubic`, as Linux comes. New namespaces inherit the machine's own choice, and `bbr` paces every
+    /// socket by a timer: on a short link between namespaces that timer, not the relay, sets the speed.
+    pub fn unpaced() -> Self {
+        Self {
+            congestion_control: Some("cubic".to_owned()),
             ..Self::default()
-        })
+        }
     }
 }
 
@@ -111,10 +108,7 @@ impl Topology {
             link::cap(&gateway.netns, "to-producer", rate)?;
         }
 
-        gateway.netns.set_sysctl("net.ipv4.ip_forward", "1")?;
-        gateway
-            .netns
-            .set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
+        gateway.forward()?;
         producer.route_by(1)?;
         consumer.route_by(2)?;
         Ok(Self {
@@ -137,6 +131,28 @@ impl Topology {
         self.hosts()
             .into_iter()
             .try_for_each(|host| host.tune(options))
+    }
+}
+
+impl TcpOptions {
+    /// Buffers and a congestion control (`cubic`, `bbr`) for one stream that fills a path of
+    /// `rate` bits per second and this round-trip time.
+    ///
+    /// The kernel counts memory, not bytes, and gives at most half of the receive buffer as a
+    /// window: four times the bandwidth-delay product to receive, three times to send what waits
+    /// and what is not acknowledged. Autotuning takes what it needs below these.
+    pub fn for_path(rate: u64, rtt: Duration, congestion_control: &str) -> Self {
+        /// What a short path gets, bytes: the kernel's own order of magnitude.
+        const LEAST: f64 = 16e6;
+        /// The kernel's own limit is 2 GiB; a machine's memory for TCP is a few.
+        const MOST: f64 = 1e9;
+        let product = rate as f64 / 8.0 * rtt.as_secs_f64();
+        let buffer = |times: f64| (product * times).clamp(LEAST, MOST) as u32;
+        Self {
+            receive_buffer: Some([4_096, 131_072, buffer(4.0)]),
+            send_buffer: Some([4_096, 131_072, buffer(3.0)]),
+            congestion_control: Some(congestion_control.to_owned()),
+        }
     }
 }
 
@@ -191,17 +207,16 @@ impl Host {
         let settings = [
             ("net.ipv4.tcp_rmem", receive_buffer.map(triple)),
             ("net.ipv4.tcp_wmem", send_buffer.map(triple)),
-            (
-                "net.ipv4.tcp_congestion_control",
-                congestion_control.clone(),
-            ),
         ];
         for (key, value) in settings {
             if let Some(value) = value {
                 self.netns.set_sysctl(key, &value)?;
             }
         }
-        Ok(())
+        match congestion_control {
+            Some(name) => congestion::set(&self.netns, name),
+            None => Ok(()),
+        }
     }
 
     /// Cuts a device off or joins it again, as a pulled cable would.
@@ -232,12 +247,23 @@ impl Host {
         Ok(())
     }
 
+    /// Sends by the first host of a subnet what is for no subnet of this host.
     fn route_by(&self, subnet: u8) -> Result<()> {
-        let (v4, v6) = (v4(subnet, 1).to_string(), v6(subnet, 1).to_string());
+        self.default_route(subnet, 1)
+    }
+
+    fn default_route(&self, subnet: u8, last: u8) -> Result<()> {
+        let (v4, v6) = (v4(subnet, last).to_string(), v6(subnet, last).to_string());
         self.netns.ip(&["route", "add", "default", "via", &v4])?;
         self.netns
             .ip(&["-6", "route", "add", "default", "via", &v6])?;
         Ok(())
+    }
+
+    /// Makes the host a router.
+    fn forward(&self) -> Result<()> {
+        self.netns.set_sysctl("net.ipv4.ip_forward", "1")?;
+        self.netns.set_sysctl("net.ipv6.conf.all.forwarding", "1")
     }
 }
 

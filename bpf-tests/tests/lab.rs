@@ -14,7 +14,9 @@ use bpf_tests::iperf::{Load, Sink};
 use bpf_tests::netns::Place;
 use bpf_tests::process::Process;
 use bpf_tests::require;
-use bpf_tests::topology::{Family, Host, LinkOptions, TcpOptions, Topology};
+use bpf_tests::topology::{
+    Family, Host, LinkOptions, Published, TcpOptions, Topology, TwoGateways,
+};
 use rustix::process::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -190,11 +192,12 @@ fn a_panic_leaves_nothing_behind() {
 #[test]
 #[ignore = "waits until it is killed"]
 fn hold_a_topology_until_killed() {
-    let topology = Topology::one(&LinkOptions::default()).unwrap();
-    let mut sleep = topology.gateway.netns().command("sleep");
+    let topology = TwoGateways::new(&Published::ShortWan.options()).unwrap();
+    let mut sleep = topology.producer_gateway.netns().command("sleep");
     sleep.arg("600");
     let held = Process::spawn(sleep).unwrap();
-    let names = names(&topology).join(" ");
+    let names = topology.hosts().map(|host| host.netns().name().to_owned());
+    let names = names.join(" ");
     println!("\nholding {} {names}", held.id());
     std::thread::sleep(Duration::from_secs(600));
 }
@@ -218,7 +221,7 @@ fn hold_elsewhere() -> (Process, Vec<String>, u32) {
     let (child, names) = words.split_first().unwrap();
     assert_eq!(
         names.iter().map(|name| exists(name)).collect::<Vec<_>>(),
-        [true; 3]
+        [true; 4]
     );
     (holder, names.to_vec(), child.parse().unwrap())
 }

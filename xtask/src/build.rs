@@ -26,3 +26,9 @@ pub(crate) fn main(args: Args) -> Result<()> {
 pub(crate) fn daemon() -> Result<()> {
     cmd::run(cmd::cargo().args(["build", "--release", "--package", "scistream-daemon"]))
 }
+
+/// Builds the traffic generator in release.
+pub(crate) fn traffic() -> Result<()> {
+    let binary = ["--package", "bpf-tests", "--bin", "traffic"];
+    cmd::run(cmd::cargo().args(["build", "--release"]).args(binary))
+}

@@ -7,6 +7,7 @@ mod check;
 mod ci;
 mod cmd;
 mod deny;
+mod lab;
 mod run;
 mod setup;
 mod steps;
@@ -32,6 +33,8 @@ enum Task {
     Ci,
     /// Licences, duplicates and sources of all dependencies (builds cargo-deny the first time).
     Deny,
+    /// Look at the lab itself: what its emulated line carries, whether its generator can be believed.
+    Lab(lab::Args),
     /// Stream a real iperf3 through the gateway on each plane, or run `s2cs` with ARGS.
     Run(run::RunArgs),
     /// Install what the other commands need: the BPF toolchain and Debian's programs.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Check => check::main(),
         Task::Ci => ci::main(),
         Task::Deny => deny::main(),
+        Task::Lab(args) => lab::main(args),
         Task::Run(args) => run::run(args),
         Task::Setup(args) => setup::main(args),
         Task::Test(args) => test::main(args),

@@ -40,7 +40,7 @@ pub(crate) enum Need {
     Namespaces,
     /// The programs the gateway is compared with: haproxy, nginx with its stream module, socat
     Rivals,
-    /// The program that makes real load: iperf3
+    /// The programs that make real load: iperf3, sockperf
     Traffic,
 }
 

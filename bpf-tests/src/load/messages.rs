@@ -5,12 +5,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::thread::{ClockId as SleepClock, clock_nanosleep_absolute, set_current_timer_slack};
-use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use crate::clock;
 
 /// Bytes at the start of a message: when it was due (nanoseconds, monotonic) and its number.
 const HEADER: usize = 16;
@@ -70,21 +69,20 @@ impl MessageLoad {
     }
 
     fn send(&self, mut sender: &TcpStream) -> Result<Vec<u64>> {
-        // The default slack of 50 µs would be half of the interval.
-        set_current_timer_slack(NonZeroU64::new(1)).context("setting the timer slack")?;
+        clock::wake_on_time()?;
         let mut message = vec![0; self.size];
         let mut late_ns = Vec::with_capacity(self.count as usize);
-        let mut due = monotonic() + LEAD;
+        let interval_ns = clock::nanoseconds(self.interval);
+        let mut due_ns = clock::now() + clock::nanoseconds(LEAD);
         for number in 0..u64::from(self.count) {
-            sleep_until(due)?;
-            let due_ns = nanoseconds(due);
+            clock::sleep_until(due_ns)?;
             message[..8].copy_from_slice(&due_ns.to_le_bytes());
             message[8..HEADER].copy_from_slice(&number.to_le_bytes());
-            late_ns.push(nanoseconds(monotonic()).saturating_sub(due_ns));
+            late_ns.push(clock::now().saturating_sub(due_ns));
             sender
                 .write_all(&message)
                 .with_context(|| format!("sending message {number}"))?;
-            due += self.interval;
+            due_ns += interval_ns;
         }
         Ok(late_ns)
     }
@@ -96,7 +94,7 @@ impl MessageLoad {
             receiver
                 .read_exact(&mut message)
                 .with_context(|| format!("message {number} did not arrive"))?;
-            let now_ns = nanoseconds(monotonic());
+            let now_ns = clock::now();
             let (due_ns, carried) = header(&message);
             if carried != number {
                 bail!("message {carried} arrived in the place of {number}");
@@ -114,27 +112,6 @@ fn header(message: &[u8]) -> (u64, u64) {
         u64::from_le_bytes(bytes)
     };
     (word(0), word(8))
-}
-
-fn sleep_until(due: Duration) -> Result<()> {
-    let at = Timespec::try_from(due).context("a due time beyond the clock")?;
-    loop {
-        match clock_nanosleep_absolute(SleepClock::Monotonic, &at) {
-            Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).context("sleeping until a message is due"),
-        }
-    }
-}
-
-/// The monotonic clock. Not `Instant`, whose value cannot be written into a message.
-fn monotonic() -> Duration {
-    // The monotonic clock counts from the boot: it is never negative.
-    Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

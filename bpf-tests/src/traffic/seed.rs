@@ -68,6 +68,13 @@ impl Draw {
         range.start + self.next() % span
     }
 
+    /// A number from 0 up to, not including, 1.
+    pub fn unit(&mut self) -> f64 {
+        /// As many bits as the fraction of a double has.
+        const BITS: u32 = 53;
+        (self.next() >> (u64::BITS - BITS)) as f64 / (1_u64 << BITS) as f64
+    }
+
     /// A pause shorter than `most`; none at all half of the time, because back-to-back segments
     /// hit other races than spaced ones.
     pub fn pause(&mut self, most: Duration) -> Duration {

@@ -76,10 +76,7 @@ impl Machine {
                 .unwrap_or_default(),
             descriptor_limit: rustix::process::getrlimit(Resource::Nofile).current,
             load_average: text("/proc/loadavg").trim().to_owned(),
-            congestion_control: TcpOptions::unpaced()
-                .ok()
-                .and_then(|options| options.congestion_control)
-                .unwrap_or_default(),
+            congestion_control: TcpOptions::unpaced().congestion_control.unwrap_or_default(),
             sysctls: SYSCTLS
                 .iter()
                 .map(|key| (key.to_string(), sysctl(key)))

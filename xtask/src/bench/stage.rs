@@ -57,7 +57,7 @@ impl<'a> Stage<'a> {
             steering: true,
             ..LinkOptions::default()
         })?;
-        topology.tune(&TcpOptions::unpaced()?)?;
+        topology.tune(&TcpOptions::unpaced())?;
         if let Cap::ConsumerSide(rate) = cap {
             topology.gateway.cap("to-consumer", rate)?;
             topology.consumer.cap("to-gateway", rate)?;

@@ -30,7 +30,7 @@ impl Stage {
         match Capability::Netns.check() {
             Ok(()) => {
                 let topology = Topology::one(&options)?;
-                topology.tune(&TcpOptions::unpaced()?)?;
+                topology.tune(&TcpOptions::unpaced())?;
                 Ok(Self::Namespaces(Box::new(topology)))
             }
             Err(reason) => Ok(Self::Loopback(reason)),

@@ -26,11 +26,12 @@ enum Proof {
     File(&'static str),
 }
 
-const PROGRAMS: [Program; 8] = [
+const PROGRAMS: [Program; 9] = [
     program(Need::Namespaces, "ip", "iproute2"),
     program(Need::Namespaces, "tc", "iproute2"),
     program(Need::Namespaces, "ethtool", "ethtool"),
     program(Need::Traffic, "iperf3", "iperf3"),
+    program(Need::Traffic, "sockperf", "sockperf"),
     program(Need::Rivals, "socat", "socat"),
     Program {
         service: Some("haproxy"),
