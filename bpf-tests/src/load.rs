@@ -14,6 +14,8 @@ use crate::clock;
 use crate::netns::Place;
 
 pub mod connections;
+pub mod crowd;
+pub mod flat_out;
 pub mod idle;
 pub mod messages;
 

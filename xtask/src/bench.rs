@@ -1,107 +1,133 @@
-//! `cargo xtask bench`: every plane beside no proxy, haproxy, nginx and socat, in one run.
+//! `cargo xtask bench`: how fast the gateway is, beside no proxy and beside what others built.
 //!
 //! ```text
-//!   producer ═══ gateway ═══ consumer        namespaces on this machine, anew for every sample
-//!                   │
-//!        one subject at a time: nobody, s2cs on a plane, a peer
+//!   suite     asks                                              hosts
+//!   gateway   what does each plane cost, row by row?            producer - gateway - consumer
+//!   peers     who else does this, and how well?                 one gateway, and two
+//!   fabric    what remains of it over a real distance?          two gateways, INDIS'22's five RTTs
+//!   scale     what do more streams and more connections cost?   one gateway
 //!
-//!   plan ──► stage ──► row: load, measures ──► record ──► verdicts, tables, JSON
-//!              ▲
-//!            meter (CPU of the whole system, checked against known loads in the same run)
+//!   gateway ──► record ─┬──► Markdown, JSON
+//!   the others ► results ┴──► Markdown, JSON, one HTML page (`bench report`), `--compare`
 //! ```
+//!
+//! Every figure is a median over repeats that were interleaved in an order drawn from a printed
+//! seed; a difference inside the noise is not called one ([`noise`]).
 
+mod bar;
 mod calendar;
-#[cfg(test)]
-mod fixture;
+mod chain;
+mod compare;
+mod fabric;
+mod gateway;
+mod html;
+mod idle_clock;
+mod judge;
+mod lab;
 mod machine;
+mod markdown;
 mod meter;
 mod metric;
+mod multitude;
+mod net;
+mod noise;
 mod others;
 mod peer;
-mod plan;
+mod probes;
 mod process_tree;
-mod progress;
-mod record;
+mod published;
 mod relay;
 mod report;
-mod rows;
-mod run;
-mod stage;
+mod results;
+mod rivals;
+mod scale;
+mod scene;
+mod session;
 mod stats;
 mod subject;
 mod sys;
 mod table;
-mod verdict;
+mod tunnel;
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::ValueEnum as _;
+use bpf_tests::load::crowd::{self, Part};
 use rustix::process::{Resource, Rlimit};
 
-use self::rows::Row;
-use self::run::Settings;
+use self::gateway::GatewayArgs;
+use self::lab::LabArgs;
+use self::report::ReportArgs;
 use self::subject::{Maker, Subject};
-use crate::setup::Need;
-use crate::{build, build_ebpf, cmd, setup, workspace};
-
-/// Repeats and seconds of `--quick`.
-const QUICK: (usize, u64) = (3, 2);
-
-/// Rows of `--quick`: one of each kind that does not take long.
-const QUICK_ROWS: [Row; 3] = [Row::Saturated1, Row::Messages, Row::Connections];
-
-/// Descriptors this process and every subject needs for the idle connections, with room to spare.
-const DESCRIPTORS: u64 = 12_000;
+use crate::setup::{self, Need};
+use crate::{build, build_ebpf, cmd, workspace};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
-    /// How often everything is measured, in a new order each time [default: 5]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    repeats: Option<u16>,
-    /// Seconds of one measurement [default: 3]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    seconds: Option<u64>,
-    /// Only these rows
-    #[arg(long, value_enum, value_delimiter = ',')]
-    rows: Vec<Row>,
-    /// Only these subjects
-    #[arg(long, value_enum, value_delimiter = ',')]
-    subjects: Vec<Subject>,
-    /// Decides the order of the subjects [default: the clock]
-    #[arg(long)]
-    seed: Option<u64>,
-    /// How often a sample is taken again when others used the machine meanwhile
-    #[arg(long, default_value_t = 2)]
-    retakes: u16,
-    /// Three rows, three repeats of 2 s: for a first look
-    #[arg(long)]
-    quick: bool,
-    /// Only check the CPU meter: against known loads, and how much it slows a stream
-    #[arg(long)]
-    check_meter: bool,
+    #[command(subcommand)]
+    suite: Option<SuiteArgs>,
+    #[command(flatten)]
+    gateway: GatewayArgs,
+}
+
+/// What to measure; without one, `gateway`.
+#[derive(Clone, Debug, clap::Subcommand)]
+enum SuiteArgs {
+    /// One gateway, row by row: bulk, capped links, messages, new and idle connections
+    Gateway(GatewayArgs),
+    /// The same in a few minutes: `gateway --quick`
+    Quick(GatewayArgs),
+    /// The programs of others, on one gateway and between two
+    Peers(LabArgs),
+    /// Two gateways at the five distances of INDIS'22, messages of 512 B to 1 MiB
+    Fabric(LabArgs),
+    /// How CPU, memory and latency grow with streams and connections
+    Scale(LabArgs),
+    /// Write the tables and the page of a finished run again, or compare two
+    Report(ReportArgs),
+    /// One process of many connections; `scale` starts it
+    #[command(subcommand, hide = true)]
+    Crowd(Part),
 }
 
 /// Entry point of `cargo xtask bench`.
 pub(crate) fn run(args: BenchArgs) -> Result<()> {
+    let BenchArgs { suite, gateway } = args;
+    let suite = suite.unwrap_or(SuiteArgs::Gateway(gateway));
+    if let SuiteArgs::Report(args) = suite {
+        return report::run(&args);
+    }
     if cfg!(debug_assertions) {
         return go_on_optimised();
     }
+    match suite {
+        SuiteArgs::Gateway(args) => gateway::run(args),
+        SuiteArgs::Quick(args) => gateway::run(args.quick()),
+        SuiteArgs::Peers(args) => lab::run(&rivals::Rivals, args),
+        SuiteArgs::Fabric(args) => lab::run(&fabric::Fabric, args),
+        SuiteArgs::Scale(args) => lab::run(&scale::Scale, args),
+        SuiteArgs::Report(args) => report::run(&args),
+        SuiteArgs::Crowd(part) => {
+            raise_descriptor_limit(0)?;
+            crowd::run(part)
+        }
+    }
+}
+
+/// Sees to it that a suite can run: root, programs, descriptors.
+///
+/// Errors with what is missing and what to do.
+fn prepare(needs: &[Need], descriptors: u64) -> Result<()> {
     ensure!(
         workspace::is_root(),
         "bench makes network namespaces and idle-priority threads: run it as root"
     );
-    setup::ensure(&[Need::Namespaces, Need::Rivals, Need::Traffic])?;
-    raise_descriptor_limit()?;
-    let check_only = args.check_meter;
-    let settings = settings(args)?;
-    if check_only {
-        return run::check_meter(&settings);
-    }
-    run::compare(&settings)
+    setup::ensure(needs)?;
+    raise_descriptor_limit(descriptors)
 }
 
 /// The load generators and the meter are part of this program, and what they cost without
@@ -111,41 +137,6 @@ fn go_on_optimised() -> Result<()> {
     release.args(["run", "--quiet", "--release", "--package", "xtask", "--"]);
     release.args(std::env::args_os().skip(1));
     Err(release.exec()).context("cannot start the optimised build of xtask")
-}
-
-fn settings(args: BenchArgs) -> Result<Settings> {
-    let BenchArgs {
-        repeats,
-        seconds,
-        rows,
-        subjects,
-        seed,
-        retakes,
-        quick,
-        check_meter,
-    } = args;
-    let (usual_repeats, usual_seconds) = if quick { QUICK } else { (5, 3) };
-    let usual_rows = if quick {
-        &QUICK_ROWS[..]
-    } else {
-        Row::value_variants()
-    };
-    let rows = chosen(rows, usual_rows);
-    let subjects = if check_meter {
-        vec![Subject::NoProxy]
-    } else {
-        chosen(subjects, Subject::value_variants())
-    };
-    Ok(Settings {
-        repeats: repeats.map_or(usual_repeats, usize::from),
-        duration: Duration::from_secs(seconds.unwrap_or(usual_seconds)),
-        s2cs: s2cs_for(&subjects)?,
-        rows,
-        subjects,
-        seed: seed.unwrap_or_else(seed_from_clock),
-        retakes: usize::from(retakes),
-        folder: workspace::target().join("bench"),
-    })
 }
 
 /// What was asked for, each once and in the order of the tables; everything when nothing was.
@@ -180,16 +171,16 @@ fn seed_from_clock() -> u64 {
         .as_secs()
 }
 
-fn raise_descriptor_limit() -> Result<()> {
+fn raise_descriptor_limit(wanted: u64) -> Result<()> {
     let Rlimit {
         current: _,
         maximum,
     } = rustix::process::getrlimit(Resource::Nofile);
     if let Some(maximum) = maximum
-        && maximum < DESCRIPTORS
+        && maximum < wanted
     {
         bail!(
-            "a process may have {maximum} descriptors here, the bench needs {DESCRIPTORS}: raise the hard limit"
+            "a process may have {maximum} descriptors here, the bench needs {wanted}: raise the hard limit"
         );
     }
     rustix::process::setrlimit(

@@ -4,6 +4,7 @@
 //! hand. When everything is there it costs a few `stat` calls: a stamp file remembers the rest.
 
 mod apt;
+mod browser;
 mod compiler;
 mod debian;
 mod linker;
@@ -15,6 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+pub(crate) use browser::browser;
 pub(crate) use compiler::{Compiler, Core};
 pub(crate) use debian::{
     libraries as debian_libraries, rustc as debian_rustc, rustdoc as debian_rustdoc,
@@ -40,11 +42,19 @@ pub(crate) enum Need {
     Namespaces,
     /// The programs the gateway is compared with: haproxy, nginx with its stream module, socat
     Rivals,
+    /// The tunnels it is compared with: stunnel, ssh and sshd
+    Tunnels,
     /// The programs that make real load: iperf3, sockperf
     Traffic,
 }
 
-const ALL: [Need; 4] = [Need::Bpf, Need::Namespaces, Need::Rivals, Need::Traffic];
+const ALL: [Need; 5] = [
+    Need::Bpf,
+    Need::Namespaces,
+    Need::Rivals,
+    Need::Traffic,
+    Need::Tunnels,
+];
 
 /// Entry point of `cargo xtask setup`.
 pub(crate) fn main(args: Args) -> Result<()> {

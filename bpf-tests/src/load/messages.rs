@@ -34,6 +34,9 @@ pub struct MessageReport {
     /// From the moment a message was due to the moment its last byte was read, nanoseconds,
     /// ascending; one for each message.
     pub latencies_ns: Vec<u64>,
+    /// By how much two messages in a row were apart in arriving, beyond what they were apart in
+    /// being due, nanoseconds, without sign, ascending; one fewer than messages.
+    pub jitter_ns: Vec<u64>,
     /// How late the sender itself began to write, nanoseconds, ascending.
     pub late_ns: Vec<u64>,
 }
@@ -60,10 +63,14 @@ impl MessageLoad {
             bail!("the sender of messages panicked");
         };
         let (mut late_ns, mut latencies_ns) = (sent?, received?);
+        let in_a_row = latencies_ns.windows(2);
+        let mut jitter_ns: Vec<u64> = in_a_row.map(|two| two[0].abs_diff(two[1])).collect();
+        jitter_ns.sort_unstable();
         late_ns.sort_unstable();
         latencies_ns.sort_unstable();
         Ok(MessageReport {
             latencies_ns,
+            jitter_ns,
             late_ns,
         })
     }
@@ -142,6 +149,7 @@ mod tests {
                 (500, 500)
             );
             assert!(report.latencies_ns.is_sorted() && report.late_ns.is_sorted());
+            assert!(report.jitter_ns.is_sorted() && report.jitter_ns.len() == 499);
             // Latency counts from when a message was due, so it holds the sender's own delay.
             assert!(report.latencies_ns[499] >= report.late_ns[0]);
         }

@@ -24,6 +24,7 @@ mod soaker;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 
 use self::fairness::FlatScheduling;
 use self::soaker::Soaker;
@@ -52,6 +53,17 @@ pub(super) struct Usage {
     /// The same as `busy_s` by tick-sampled `/proc/stat`, without niced threads: to show how far
     /// it is off.
     pub(super) stat_busy_s: f64,
+}
+
+/// The meter's own figures.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct MeterFacts {
+    /// The longest clock gap that counts as idle, per core, nanoseconds.
+    pub(crate) thresholds_ns: Vec<u64>,
+    /// CPU seconds per second of the machine on its own, before every repeat and at the end.
+    pub(crate) background: Vec<f64>,
+    /// Known loads, metered at the beginning and at the end.
+    pub(crate) checks: Vec<check::MeterCheck>,
 }
 
 #[derive(Clone, Debug)]

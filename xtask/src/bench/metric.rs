@@ -36,6 +36,18 @@ pub(crate) enum Metric {
     KernelShare,
     /// CPU-seconds that the host gave to others, per second.
     Stolen,
+    /// The share of all cores in use, 0 to 1, by the time that they were not idle.
+    CpuLoad,
+    /// By how much messages in a row were apart beyond what they were due apart, µs, on average.
+    Jitter,
+    /// Context switches of the whole system per GB.
+    SwitchesPerGb,
+    /// Context switches of the whole system per second.
+    SwitchesPerSecond,
+    /// Memory of the relays' processes (proportional set size), KiB.
+    MemoryTotal,
+    /// What the kernel holds for sockets and slabs beyond what it held before, KiB.
+    KernelMemory,
 }
 
 /// Which way is better.
@@ -48,6 +60,30 @@ pub(super) enum Better {
 }
 
 impl Metric {
+    /// All of them, in the order of the tables.
+    pub(super) const ALL: [Self; 20] = [
+        Self::Goodput,
+        Self::SoakedGoodput,
+        Self::CpuPerGb,
+        Self::CpuLoad,
+        Self::RetransmitsPerGb,
+        Self::LatencyP50,
+        Self::LatencyP99,
+        Self::Jitter,
+        Self::SenderLateP99,
+        Self::CpuPerMessage,
+        Self::ConnectionRate,
+        Self::CpuPerConnection,
+        Self::MemoryPerConnection,
+        Self::MemoryTotal,
+        Self::KernelMemory,
+        Self::WakeUps,
+        Self::SwitchesPerGb,
+        Self::SwitchesPerSecond,
+        Self::KernelShare,
+        Self::Stolen,
+    ];
+
     /// Which way is better.
     pub(super) fn better(self) -> Better {
         match self {
@@ -63,7 +99,13 @@ impl Metric {
             | Self::CpuPerConnection
             | Self::MemoryPerConnection
             | Self::WakeUps
-            | Self::Stolen => Better::Lower,
+            | Self::Stolen
+            | Self::CpuLoad
+            | Self::Jitter
+            | Self::SwitchesPerGb
+            | Self::SwitchesPerSecond
+            | Self::MemoryTotal
+            | Self::KernelMemory => Better::Lower,
         }
     }
 
@@ -71,17 +113,18 @@ impl Metric {
     pub(super) fn unit(self) -> &'static str {
         match self {
             Self::Goodput | Self::SoakedGoodput => "Gb/s",
-            Self::RetransmitsPerGb => "per GB",
+            Self::RetransmitsPerGb | Self::SwitchesPerGb => "per GB",
             Self::CpuPerGb => "s/GB",
             Self::LatencyP50
             | Self::LatencyP99
             | Self::SenderLateP99
             | Self::CpuPerMessage
-            | Self::CpuPerConnection => "µs",
-            Self::ConnectionRate => "per s",
-            Self::MemoryPerConnection => "KiB",
+            | Self::CpuPerConnection
+            | Self::Jitter => "µs",
+            Self::ConnectionRate | Self::SwitchesPerSecond => "per s",
+            Self::MemoryPerConnection | Self::MemoryTotal | Self::KernelMemory => "KiB",
             Self::WakeUps => "in all",
-            Self::KernelShare => "of 1",
+            Self::KernelShare | Self::CpuLoad => "of 1",
             Self::Stolen => "s/s",
         }
     }
@@ -90,14 +133,25 @@ impl Metric {
     pub(super) fn digits(self) -> usize {
         match self {
             Self::CpuPerGb => 3,
-            Self::Goodput | Self::SoakedGoodput | Self::KernelShare | Self::Stolen => 2,
+            Self::Goodput
+            | Self::SoakedGoodput
+            | Self::KernelShare
+            | Self::Stolen
+            | Self::CpuLoad => 2,
             Self::LatencyP50
             | Self::LatencyP99
             | Self::SenderLateP99
             | Self::CpuPerMessage
             | Self::CpuPerConnection
+            | Self::Jitter
             | Self::MemoryPerConnection => 1,
-            Self::RetransmitsPerGb | Self::ConnectionRate | Self::WakeUps => 0,
+            Self::RetransmitsPerGb
+            | Self::ConnectionRate
+            | Self::WakeUps
+            | Self::SwitchesPerGb
+            | Self::SwitchesPerSecond
+            | Self::MemoryTotal
+            | Self::KernelMemory => 0,
         }
     }
 }
@@ -119,6 +173,11 @@ impl fmt::Display for Metric {
             Self::WakeUps => "wake-ups",
             Self::KernelShare => "sockmap share",
             Self::Stolen => "stolen by host",
+            Self::CpuLoad => "cores in use",
+            Self::Jitter => "jitter",
+            Self::SwitchesPerGb | Self::SwitchesPerSecond => "context switches",
+            Self::MemoryTotal => "relay memory",
+            Self::KernelMemory => "kernel memory",
         })
     }
 }

@@ -16,6 +16,9 @@ use anyhow::{Context as _, Result};
 /// Clock ticks per second in `/proc/PID/stat` (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// CPU-seconds per second of other processes from which a sample counts as disturbed.
+pub(crate) const DISTURBED: f64 = 0.10;
+
 /// The parent of all kernel threads.
 const KTHREADD: u32 = 2;
 

@@ -1,19 +1,21 @@
-//! One subject, running in the gateway.
+//! One subject, running on one host, or on two.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bpf_tests::cleanup;
 use bpf_tests::gateway::{Gateway, GatewayOptions, Plane};
+use bpf_tests::netns::{Netns, Place};
 use bpf_tests::process::Process;
-use bpf_tests::topology::{Family, Topology};
 
-use super::peer::Assignment;
+use super::peer::{Assignment, version_line};
 use super::process_tree::ProcessTree;
-use super::subject::{Maker, Peer, Subject};
+use super::subject::{Maker, Peer, Subject, SubjectFacts, Tunnel};
 
 /// How long a peer may take until it listens.
 const START_DEADLINE: Duration = Duration::from_secs(10);
@@ -24,12 +26,23 @@ const END_DEADLINE: Duration = Duration::from_secs(15);
 /// How often a starting peer is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Where no address is known yet.
+const BLANK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// What starting a subject takes.
 #[derive(Debug)]
 pub(super) struct Workshop {
     folder: PathBuf,
     s2cs: Option<PathBuf>,
     threads: usize,
+    started: AtomicU32,
+}
+
+/// A host that relays: where, and the address of it that whoever comes before dials.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot<'a> {
+    pub(super) netns: &'a Netns,
+    pub(super) address: IpAddr,
 }
 
 /// A running subject. Ends when dropped.
@@ -43,7 +56,8 @@ pub(super) struct Relay {
 enum Program {
     None,
     Ours(Box<Gateway>),
-    Peer(Process),
+    /// The one that is dialled first; with a tunnel there are two.
+    Peers(Vec<Process>),
 }
 
 impl Workshop {
@@ -61,16 +75,18 @@ impl Workshop {
             folder,
             s2cs,
             threads,
+            started: AtomicU32::new(0),
         })
     }
 
-    /// Starts `subject` in the gateway of `topology` before `target`, and waits until it listens.
+    /// Starts `subject` before `target` and waits until it listens: at `spots.0`, and for a tunnel
+    /// its far end at `spots.1`.
     ///
     /// Errors when it is not installed, does not start, or is not what was asked for.
     pub(super) fn start(
         &self,
         subject: Subject,
-        topology: &Topology,
+        spots: (Spot<'_>, Spot<'_>),
         target: SocketAddr,
     ) -> Result<Relay> {
         let relay = match subject.maker() {
@@ -78,8 +94,9 @@ impl Workshop {
                 address: target,
                 program: Program::None,
             }),
-            Maker::Ours(plane) => self.start_ours(plane, topology, target),
-            Maker::Peer(peer) => self.start_peer(peer, topology, target),
+            Maker::Ours(plane) => self.start_ours(plane, spots.0, target),
+            Maker::Peer(peer) => self.start_peer(peer, spots.0, target),
+            Maker::Tunnel(tunnel) => self.start_tunnel(tunnel, spots, target),
         };
         relay.with_context(|| format!("cannot start {subject}"))
     }
@@ -93,16 +110,42 @@ impl Workshop {
             .context("this run was set up without s2cs")
     }
 
-    /// How many threads a peer gets.
-    pub(super) fn threads(&self) -> usize {
-        self.threads
+    /// What a subject is, for the record.
+    ///
+    /// Errors when it is not installed.
+    pub(super) fn facts(&self, subject: Subject) -> Result<SubjectFacts> {
+        let assignment = Assignment {
+            listen: BLANK,
+            target: BLANK,
+            threads: self.threads,
+        };
+        let (version, configuration) = match subject.maker() {
+            Maker::Nobody => (
+                "the kernel routes".to_owned(),
+                "net.ipv4.ip_forward=1".to_owned(),
+            ),
+            Maker::Ours(plane) => {
+                let program = self.s2cs()?.to_string_lossy();
+                let version = version_line(&program, "--version", "s2cs")?;
+                (version, format!("s2cs forward --plane {plane}"))
+            }
+            Maker::Peer(peer) => (
+                peer.version()?,
+                peer.configuration("FOLDER".as_ref(), &assignment)?,
+            ),
+            Maker::Tunnel(tunnel) => (tunnel.version()?, tunnel.configuration().to_owned()),
+        };
+        Ok(SubjectFacts {
+            version,
+            configuration,
+        })
     }
 
-    fn start_ours(&self, plane: Plane, topology: &Topology, target: SocketAddr) -> Result<Relay> {
+    fn start_ours(&self, plane: Plane, spot: Spot<'_>, target: SocketAddr) -> Result<Relay> {
         let gateway = GatewayOptions::new(self.s2cs()?, plane)
-            .listen(dialled(topology))
+            .listen(spot.address)
             .target(target)
-            .start(topology.gateway.netns())?;
+            .start(spot.netns)?;
         let chosen = gateway.plane()?;
         ensure!(
             chosen == plane.as_str(),
@@ -115,22 +158,61 @@ impl Workshop {
         })
     }
 
-    fn start_peer(&self, peer: Peer, topology: &Topology, target: SocketAddr) -> Result<Relay> {
-        let place = topology.gateway.place();
-        let address = dialled(topology);
-        let listen = SocketAddr::new(address, place.free_port(address)?);
+    fn start_peer(&self, peer: Peer, spot: Spot<'_>, target: SocketAddr) -> Result<Relay> {
+        let listen = spot.free()?;
         let assignment = Assignment {
             listen,
             target,
             threads: self.threads,
         };
-        let command = peer.command(place, &self.folder, &assignment)?;
-        let mut process = Process::spawn(command)?;
-        wait_until_listening(&mut process, listen.port())?;
+        let folder = self.folder_for_one()?;
+        let process = launch(
+            peer.command(spot.netns.into(), &folder, &assignment)?,
+            listen,
+        )?;
         Ok(Relay {
             address: listen,
-            program: Program::Peer(process),
+            program: Program::Peers(vec![process]),
         })
+    }
+
+    fn start_tunnel(
+        &self,
+        tunnel: Tunnel,
+        (near, far): (Spot<'_>, Spot<'_>),
+        target: SocketAddr,
+    ) -> Result<Relay> {
+        let folder = self.folder_for_one()?;
+        let between = far.free()?;
+        tunnel.make_keys(&folder, between)?;
+        let end = tunnel.far_command(far.netns.into(), &folder, (between, target))?;
+        let end = launch(end, between)?;
+        let listen = near.free()?;
+        let hops = (listen, between, target);
+        let entry = launch(
+            tunnel.near_command(near.netns.into(), &folder, hops)?,
+            listen,
+        )?;
+        Ok(Relay {
+            address: listen,
+            program: Program::Peers(vec![entry, end]),
+        })
+    }
+
+    /// A folder that no other relay of this run writes into.
+    fn folder_for_one(&self) -> Result<PathBuf> {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.join(number.to_string());
+        fs::create_dir(&folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        Ok(folder)
+    }
+}
+
+impl Spot<'_> {
+    fn free(self) -> Result<SocketAddr> {
+        let port = Place::from(self.netns).free_port(self.address)?;
+        Ok(SocketAddr::new(self.address, port))
     }
 }
 
@@ -148,12 +230,15 @@ impl Relay {
         self.address
     }
 
-    /// Its processes; `None` when there is no relay.
-    pub(super) fn processes(&self) -> Option<ProcessTree> {
+    /// Its processes; none when there is no relay.
+    pub(super) fn processes(&self) -> Vec<ProcessTree> {
         match &self.program {
-            Program::None => None,
-            Program::Ours(gateway) => Some(ProcessTree::of(gateway.id())),
-            Program::Peer(process) => Some(ProcessTree::of(process.id())),
+            Program::None => Vec::new(),
+            Program::Ours(gateway) => vec![ProcessTree::of(gateway.id())],
+            Program::Peers(peers) => {
+                let trees = peers.iter().map(|process| ProcessTree::of(process.id()));
+                trees.collect()
+            }
         }
     }
 
@@ -184,9 +269,11 @@ impl Relay {
     }
 }
 
-/// The gateway's address that the producer dials.
-fn dialled(topology: &Topology) -> IpAddr {
-    topology.gateway.ip(Family::V4)
+/// Starts a peer and waits until it listens.
+fn launch(command: Command, listen: SocketAddr) -> Result<Process> {
+    let mut process = Process::spawn(command)?;
+    wait_until_listening(&mut process, listen.port())?;
+    Ok(process)
 }
 
 fn wait_until_listening(process: &mut Process, port: u16) -> Result<()> {

@@ -1,335 +1,182 @@
-//! The run for people: tables of medians and ratios, and what the targets made of them. The same
-//! Markdown goes to the terminal and into a file.
+//! The files of a run: raw JSON, Markdown tables, one HTML page, and, asked for, the page as a
+//! picture; and `cargo xtask bench report`, which writes them again or compares two runs.
 
-use super::meter::check::{KnownLoad, TOLERANCE};
-use super::metric::Metric;
-use super::record::{DISTURBED, Record, Verdict};
-use super::rows::Row;
-use super::stats::Estimate;
-use super::subject::Subject;
-use super::table::Table;
-use super::verdict::Quantity;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-/// The cell of what was not measured.
-const NOTHING: &str = "-";
+use anyhow::{Context as _, Result, bail};
 
-/// Retransmits per GB from which a median is marked: the path reordered or dropped, and the
-/// figure may tell of that rather than of the relay.
-const MANY_RETRANSMITS: f64 = 100.0;
+use super::compare::compare;
+use super::results::Results;
+use super::{html, markdown};
+use crate::setup;
 
-/// The whole report.
-pub(super) fn markdown(record: &Record) -> String {
-    let mut text = head(record);
-    for (&row, words) in &record.rows {
-        text += &format!("\n## {row}: {words}\n\n{}", row_table(record, row));
+/// Pixels of the picture: wide enough for three plots side by side.
+const WIDTH: u32 = 1_500;
+/// Pixels of a picture at most; a browser draws no more.
+const MOST_HEIGHT: u32 = 16_000;
+/// Pixels of a plot with what lies between two.
+const PLOT_HEIGHT: usize = 290;
+/// Plots side by side.
+const PLOTS_ABREAST: usize = 3;
+/// Pixels of a line of a table or a text.
+const LINE_HEIGHT: usize = 30;
+
+/// Arguments of `cargo xtask bench report`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// The JSON of a run of `bench peers`, `fabric` or `scale`
+    results: PathBuf,
+    /// Say what became better or worse than in this older run; fails when something became worse
+    #[arg(long, value_name = "OLD.json")]
+    compare: Option<PathBuf>,
+    /// Also draw the page as a picture, by a browser that is unpacked into target/toolchain/
+    #[arg(long)]
+    png: bool,
+}
+
+/// Entry point of `cargo xtask bench report`.
+pub(super) fn run(args: &ReportArgs) -> Result<()> {
+    let ReportArgs {
+        results: file,
+        compare: older,
+        png,
+    } = args;
+    let results = Results::read(file)?;
+    let base = file.with_extension("");
+    let page = write_pages(&results, &base)?;
+    println!("{}", page.display());
+    if *png {
+        println!("{}", draw(&page)?.display());
     }
-    text += &format!("\n## Targets\n\n{}", targets(&record.verdicts));
-    text.push_str(&failures(record));
-    text
+    older
+        .as_deref()
+        .map_or(Ok(()), |older| tell_changes(older, &results))
 }
 
-/// One row's table. A column that nobody has a value for is left out.
-fn row_table(record: &Record, row: Row) -> String {
-    let subjects: Vec<Subject> = record
-        .subjects
-        .keys()
-        .copied()
-        .filter(|&subject| row.concerns(subject))
-        .collect();
-    let mut columns = vec![(
-        "subject".to_owned(),
-        subjects.iter().map(Subject::to_string).collect(),
-    )];
-    for &metric in row.metrics() {
-        let medians = subjects
-            .iter()
-            .map(|&subject| median_cell(record, row, subject, metric));
-        columns.push((format!("{metric}, {}", metric.unit()), medians.collect()));
-        columns.extend(comparison_columns(record, row, &subjects, metric));
+/// Prints what changed since the run in `older`.
+///
+/// Errors when a cell became worse by more than the noise, or `older` cannot be read.
+pub(super) fn tell_changes(older: &Path, results: &Results) -> Result<()> {
+    let comparison = compare(&Results::read(older)?, results);
+    println!("{}", comparison.text);
+    match comparison.regressions {
+        0 => Ok(()),
+        worse => bail!("{worse} cells are worse than in {}", older.display()),
     }
-    columns.retain(|(_, cells)| cells.iter().any(|cell| cell != NOTHING));
-    Table::from_columns(columns).to_string()
 }
 
-fn comparison_columns(
-    record: &Record,
-    row: Row,
-    subjects: &[Subject],
-    metric: Metric,
-) -> Vec<(String, Vec<String>)> {
-    let headings = comparisons(row, Subject::NoProxy, metric).map(|(heading, ..)| heading);
-    let column = |(number, heading): (usize, &str)| {
-        let cell = |&subject: &Subject| {
-            let beside = comparisons(row, subject, metric).nth(number);
-            beside.map_or_else(
-                || NOTHING.to_owned(),
-                |(_, quantity, digits)| value_cell(record, &quantity, digits),
-            )
-        };
-        (heading.to_owned(), subjects.iter().map(cell).collect())
-    };
-    headings.enumerate().map(column).collect()
+/// Writes the raw run and its pages as `base` with their extensions; answers with the page.
+///
+/// Errors when a file cannot be written; none is left half-written.
+pub(super) fn write_all(results: &Results, base: &Path) -> Result<PathBuf> {
+    let mut json = serde_json::to_string(results).context("writing the run as JSON")?;
+    json.push('\n');
+    write(&base.with_extension("json"), &json)?;
+    write_pages(results, base)
 }
 
-/// What stands beside a median, each with its heading and its digits: ratios of a rate, the extra
-/// of a cost.
-fn comparisons(
-    row: Row,
-    subject: Subject,
-    metric: Metric,
-) -> impl Iterator<Item = (&'static str, Quantity, usize)> {
-    let of = |subject| Quantity::Of(row, subject, metric);
-    let beyond = |subject| Quantity::Beyond(row, subject, metric);
-    let of_base = |base| Quantity::ratio(of(subject), of(base));
-    let comparisons = match metric {
-        Metric::Goodput | Metric::ConnectionRate => vec![
-            ("× no proxy", of_base(Subject::NoProxy), 2),
-            ("× haproxy", of_base(Subject::Haproxy), 2),
-        ],
-        Metric::CpuPerGb | Metric::CpuPerMessage | Metric::CpuPerConnection => vec![
-            ("beyond no proxy", beyond(subject), metric.digits()),
-            (
-                "× haproxy's",
-                Quantity::ratio(beyond(subject), beyond(Subject::Haproxy)),
-                2,
-            ),
-        ],
-        Metric::LatencyP50 | Metric::LatencyP99 => {
-            vec![("added", beyond(subject), metric.digits())]
-        }
-        Metric::KernelShare
-        | Metric::MemoryPerConnection
-        | Metric::RetransmitsPerGb
-        | Metric::SenderLateP99
-        | Metric::SoakedGoodput
-        | Metric::Stolen
-        | Metric::WakeUps => Vec::new(),
-    };
-    comparisons.into_iter()
+fn write_pages(results: &Results, base: &Path) -> Result<PathBuf> {
+    write(&base.with_extension("md"), &markdown::markdown(results))?;
+    let page = base.with_extension("html");
+    write(&page, &html::page(results))?;
+    Ok(page)
 }
 
-fn value_cell(record: &Record, quantity: &Quantity, digits: usize) -> String {
-    let value = quantity.evaluate(record, &record.all_repeats());
-    value.map_or_else(|| NOTHING.to_owned(), |value| format!("{value:.digits$}"))
-}
-
-fn median_cell(record: &Record, row: Row, subject: Subject, metric: Metric) -> String {
-    let Some(estimate) = Quantity::Of(row, subject, metric).estimate(record) else {
-        return NOTHING.to_owned();
-    };
-    let many = metric == Metric::RetransmitsPerGb && estimate.value > MANY_RETRANSMITS;
-    let mark = if many { " (!)" } else { "" };
-    format!("{}{mark}", interval(&estimate, metric.digits()))
-}
-
-/// `median [low – high]`.
-fn interval(estimate: &Estimate, digits: usize) -> String {
-    let Estimate { value, low, high } = estimate;
-    if low == high {
-        return format!("{value:.digits$}");
+/// Written beside and moved into place: a file of that name is always whole.
+fn write(file: &Path, text: &str) -> Result<()> {
+    let partial = file.with_extension("partial");
+    let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, file));
+    if written.is_err() {
+        // The reason is in the error; there may be nothing to remove.
+        drop(fs::remove_file(&partial));
     }
-    format!("{value:.digits$} [{low:.digits$} – {high:.digits$}]")
+    written.with_context(|| {
+        format!(
+            "cannot write {}: is the disk full, or the folder another user's?",
+            file.display()
+        )
+    })
 }
 
-/// The table of the targets, and how many could not be judged.
-pub(super) fn targets(verdicts: &[Verdict]) -> String {
-    let headings = ["row", "target", "found", "verdict"]
-        .map(str::to_owned)
-        .to_vec();
-    let mut table = Table::new(headings);
-    let mut unjudged = 0;
-    for verdict in verdicts {
-        let Verdict {
-            row,
-            target,
-            bound: _,
-            found,
-            outcome,
-        } = verdict;
-        let Some(found) = found else {
-            unjudged += 1;
-            continue;
-        };
-        table.push(vec![
-            row.to_string(),
-            target.clone(),
-            interval(found, 2),
-            outcome.clone(),
-        ]);
-    }
-    let mut text = table.to_string();
-    if unjudged > 0 {
-        text += &format!("\n{unjudged} targets need subjects that were not measured.\n");
-    }
-    text
+/// Draws a page by a browser.
+///
+/// Errors when there is no browser to be had.
+pub(super) fn draw(page: &Path) -> Result<PathBuf> {
+    let page = fs::canonicalize(page).with_context(|| format!("no page {}", page.display()))?;
+    let text =
+        fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
+    let png = page.with_extension("png");
+    setup::browser()?.draw(&page, &png, (WIDTH, height(&text)))?;
+    Ok(png)
 }
 
-fn head(record: &Record) -> String {
-    let machine = &record.machine;
-    let mut text = format!(
-        "# cargo xtask bench, {}\n\n{} repeats, {} s each, seed {}; medians [95 % bootstrap \
-         interval]; endpoints and gateway share the cores.\n\n{}, {} cores{}, {}, kernel {}; hosts \
-         use {}; {}.\n",
-        record.started,
-        record.repeats,
-        record.seconds,
-        record.seed,
-        machine.cpu,
-        machine.cores,
-        if machine.virtual_machine {
-            " of a virtual machine"
-        } else {
-            ""
-        },
-        machine.system,
-        machine.kernel,
-        machine.congestion_control,
-        record.iperf3,
-    );
-    for (subject, facts) in &record.subjects {
-        text += &format!("\n* {subject}: {}", facts.version);
-    }
-    text.push('\n');
-    text.push_str(&meter(record));
-    text
-}
-
-fn meter(record: &Record) -> String {
-    let mut text = String::from("\nCPU meter against known loads:");
-    for check in &record.meter.checks {
-        let load = match check.load {
-            KnownLoad::Continuous => "continuous",
-            KnownLoad::Bursts => "timer-driven bursts",
-        };
-        text += &format!(
-            " {load} {:.3} (ticks of /proc/stat {:.3}){}",
-            check.ratio(),
-            check.proc_stat_s / check.known_s,
-            if check.holds() { ";" } else { " **off**;" }
-        );
-    }
-    let worst = record.meter.background.iter().copied().fold(0.0, f64::max);
-    let stolen = record
-        .samples
+/// About as high as the page is: a picture has to be given a height before it is drawn.
+fn height(page: &str) -> u32 {
+    let plots: usize = page
+        .split("<div class=\"plots\">")
+        .skip(1)
+        .map(|row| row.split("</div>").next().unwrap_or_default())
+        .map(|row| row.matches("<svg").count().div_ceil(PLOTS_ABREAST))
+        .sum();
+    let lines = ["<tr>", "<li>", "<p>", "<h2>", "<details>"]
+        .map(|tag| page.matches(tag).count())
         .iter()
-        .filter_map(|sample| sample.measures.get(&Metric::Stolen));
-    let stolen = stolen.copied().fold(0.0, f64::max);
-    text += &format!(
-        " the machine on its own: at most {worst:.2} CPU-s/s; stolen by the host during a sample: \
-         at most {stolen:.2} CPU-s/s.\n"
-    );
-    if !record
-        .meter
-        .checks
-        .iter()
-        .all(super::meter::check::MeterCheck::holds)
-    {
-        let percent = TOLERANCE * 100.0;
-        text += &format!(
-            "\n**The meter was off by more than {percent:.0} %: CPU figures are unproven.**\n"
-        );
-    }
-    let disturbed = record.disturbed();
-    if disturbed > 0 {
-        text += &format!(
-            "\n**Others used more than {DISTURBED:.2} CPU-s/s during {disturbed} of {} samples: \
-             read the ratios with care.**\n",
-            record.samples.len()
-        );
-    }
-    text
-}
-
-fn failures(record: &Record) -> String {
-    let mut text = String::new();
-    for (sample, why) in record.failures() {
-        if text.is_empty() {
-            text.push_str("\n## Failed samples\n\n");
-        }
-        let (row, subject, repeat) = (sample.row, sample.subject, sample.repeat + 1);
-        text += &format!("* {row}, {subject}, repeat {repeat}: {why}\n");
-    }
-    text
+        .sum::<usize>();
+    let pixels = 300 + plots * PLOT_HEIGHT + lines * LINE_HEIGHT;
+    u32::try_from(pixels)
+        .unwrap_or(MOST_HEIGHT)
+        .min(MOST_HEIGHT)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::bench::fixture;
-    use crate::bench::record::SubjectFacts;
+    use crate::bench::metric::Metric;
+    use crate::bench::results::fixture;
+    use crate::bench::subject::Subject;
 
-    fn run() -> Record {
-        let pairs = [
-            (Subject::NoProxy, 20.0),
-            (Subject::Haproxy, 10.0),
-            (Subject::Auto, 16.0),
-        ];
-        let mut record = fixture::record(Row::Saturated1, Metric::Goodput, &pairs);
-        let facts = || SubjectFacts {
-            version: "1.0".to_owned(),
-            configuration: String::new(),
-        };
-        record.subjects = pairs
-            .iter()
-            .map(|&(subject, _)| (subject, facts()))
-            .collect();
-        record
+    fn folder() -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("report-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
     }
 
     #[test]
-    fn a_row_shows_medians_and_ratios() {
-        let table = row_table(&run(), Row::Saturated1);
-        let auto = table
-            .lines()
-            .find(|line| line.contains("s2cs auto"))
-            .unwrap();
-        let cells: Vec<_> = auto.split('|').map(str::trim).collect();
-        assert_eq!(cells, ["", "s2cs auto", "16.00", "0.80", "1.60", ""]);
+    fn a_run_comes_back_from_its_file_as_it_was_and_its_page_loads_nothing() {
+        let scene = fixture::bulk(16_384);
+        let results = fixture::results(&[
+            (scene, Subject::NoProxy, Metric::Goodput, &[1.0, 1.1, 1.2]),
+            (scene, Subject::Auto, Metric::Goodput, &[1.0, 1.1, 1.2]),
+        ]);
+        let folder = folder();
+        let page = write_all(&results, &folder.join("run")).unwrap();
+        let text = fs::read_to_string(page).unwrap();
+        assert_eq!(Results::read(&folder.join("run.json")).unwrap(), results);
+        let names: Vec<_> = fs::read_dir(&folder).unwrap().flatten().collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+        fs::remove_dir_all(&folder).unwrap();
+        for foreign in ["src=", "href=", "<script", "@import", "url("] {
+            assert!(!text.contains(foreign), "{foreign}");
+        }
+        assert!(text.contains("<h2>The targets</h2>"), "{text}");
     }
 
     #[test]
-    fn metrics_that_nobody_has_take_no_column() {
-        assert!(!row_table(&run(), Row::Saturated1).contains("retransmits"));
+    fn a_file_that_cannot_be_written_leaves_nothing_and_says_why() {
+        let error = write(Path::new("/dev/full/x.json"), "x").unwrap_err();
+        assert!(
+            error.to_string().contains("cannot write /dev/full/x.json"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn failures_are_told_one_by_one() {
-        let mut record = run();
-        record.samples[1].failure = Some("it broke".to_owned());
-        assert!(markdown(&record).contains("saturated-1, haproxy, repeat 1: it broke"));
-    }
-
-    #[test]
-    fn disturbed_samples_are_counted_aloud() {
-        let mut record = run();
-        assert!(!markdown(&record).contains("with care"));
-        record.samples[1].others = 0.5;
-        assert!(markdown(&record).contains("during 1 of 9 samples"));
-    }
-
-    #[test]
-    fn a_meter_that_is_off_is_said_aloud() {
-        let mut record = run();
-        let check = crate::bench::meter::check::MeterCheck {
-            load: KnownLoad::Bursts,
-            known_s: 1.0,
-            metered_s: 0.8,
-            proc_stat_s: 0.5,
-        };
-        assert!(!markdown(&record).contains("unproven"));
-        record.meter.checks = vec![check];
-        assert!(markdown(&record).contains("unproven"));
-    }
-
-    #[test]
-    fn a_run_survives_json() {
-        let mut record = run();
-        record.samples[0].failure = Some("it broke".to_owned());
-        record.verdicts = crate::bench::verdict::judge(&record);
-        record.rows = BTreeMap::from([(Row::Idle, "idle".to_owned())]);
-        let text = serde_json::to_string_pretty(&record).unwrap();
-        assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    fn a_file_of_the_other_suite_is_refused_in_words() {
+        let file = std::env::temp_dir().join(format!("old-{}.json", std::process::id()));
+        fs::write(&file, "{\"format\": 1}").unwrap();
+        let error = Results::read(&file).unwrap_err().to_string();
+        fs::remove_file(&file).unwrap();
+        assert!(error.contains("format 1"), "{error}");
     }
 }

@@ -30,6 +30,10 @@ pub(crate) enum Subject {
     Nginx,
     /// socat, a process per connection.
     Socat,
+    /// Two stunnels with TLS 1.3 between them.
+    StunnelPair,
+    /// `ssh -L`.
+    SshTunnel,
 }
 
 /// Whose program a subject is.
@@ -39,8 +43,19 @@ pub(super) enum Maker {
     Nobody,
     /// Ours, on this plane.
     Ours(Plane),
-    /// Somebody else's.
+    /// Somebody else's, on one host.
     Peer(Peer),
+    /// Somebody else's, on two hosts.
+    Tunnel(Tunnel),
+}
+
+/// A program of others that takes two hosts: plain TCP at both ends, its own protocol between.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Tunnel {
+    /// One stunnel encrypts, another decrypts.
+    Stunnel,
+    /// An ssh forwards a local port through an sshd.
+    Ssh,
 }
 
 /// A program of others.
@@ -65,6 +80,19 @@ impl Subject {
     pub(super) const PEERS: [Self; 4] =
         [Self::Haproxy, Self::HaproxySplice, Self::Nginx, Self::Socat];
 
+    /// Those of the `gateway` suite.
+    pub(super) const GATEWAY: [Self; 9] = [
+        Self::NoProxy,
+        Self::Copy,
+        Self::Splice,
+        Self::Sockmap,
+        Self::Auto,
+        Self::Haproxy,
+        Self::HaproxySplice,
+        Self::Nginx,
+        Self::Socat,
+    ];
+
     /// The program behind it.
     pub(super) fn maker(self) -> Maker {
         match self {
@@ -77,8 +105,19 @@ impl Subject {
             Self::HaproxySplice => Maker::Peer(Peer::Haproxy { splice: true }),
             Self::Nginx => Maker::Peer(Peer::Nginx),
             Self::Socat => Maker::Peer(Peer::Socat),
+            Self::StunnelPair => Maker::Tunnel(Tunnel::Stunnel),
+            Self::SshTunnel => Maker::Tunnel(Tunnel::Ssh),
         }
     }
+}
+
+/// What a subject is.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct SubjectFacts {
+    /// In its own words.
+    pub(crate) version: String,
+    /// Its configuration or options.
+    pub(crate) configuration: String,
 }
 
 impl fmt::Display for Subject {
@@ -93,6 +132,8 @@ impl fmt::Display for Subject {
             Self::HaproxySplice => "haproxy splice",
             Self::Nginx => "nginx stream",
             Self::Socat => "socat",
+            Self::StunnelPair => "stunnel pair",
+            Self::SshTunnel => "ssh -L",
         })
     }
 }

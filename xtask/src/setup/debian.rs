@@ -76,7 +76,7 @@ fn fetch(apt: &Apt, dir: &Path) -> Result<(Core, Vec<PathBuf>)> {
 }
 
 /// `wanted` and all they depend on that this system does not have.
-fn closure(apt: &Apt, wanted: &[&str]) -> Result<Vec<String>> {
+pub(super) fn closure(apt: &Apt, wanted: &[&str]) -> Result<Vec<String>> {
     let mut found: Vec<String> = wanted.iter().map(|&name| name.to_owned()).collect();
     let mut next = 0;
     while let Some(name) = found.get(next).cloned() {
@@ -122,12 +122,14 @@ fn ask_version(sysroot: &Path) -> Result<Version> {
     Ok(version)
 }
 
-fn remake(dir: &Path) -> Result<()> {
+/// Makes an empty folder.
+pub(super) fn remake(dir: &Path) -> Result<()> {
     remove(dir)?;
     fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))
 }
 
-fn remove(dir: &Path) -> Result<()> {
+/// Removes a folder and all in it, if it is there.
+pub(super) fn remove(dir: &Path) -> Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("{} cannot be removed", dir.display()))?;
     }

@@ -26,7 +26,7 @@ enum Proof {
     File(&'static str),
 }
 
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 12] = [
     program(Need::Namespaces, "ip", "iproute2"),
     program(Need::Namespaces, "tc", "iproute2"),
     program(Need::Namespaces, "ethtool", "ethtool"),
@@ -44,6 +44,15 @@ const PROGRAMS: [Program; 9] = [
     Program {
         proof: Proof::File("/usr/lib/nginx/modules/ngx_stream_module.so"),
         ..program(Need::Rivals, "", "libnginx-mod-stream")
+    },
+    program(Need::Tunnels, "ssh", "openssh-client"),
+    Program {
+        service: Some("stunnel4"),
+        ..program(Need::Tunnels, "stunnel", "stunnel4")
+    },
+    Program {
+        service: Some("ssh"),
+        ..program(Need::Tunnels, "sshd", "openssh-server")
     },
 ];
 

@@ -7,8 +7,8 @@ use bpf_tests::load;
 use bpf_tests::load::messages::MessageLoad;
 
 use super::Measures;
+use crate::bench::gateway::stage::Stage;
 use crate::bench::metric::Metric;
-use crate::bench::stage::Stage;
 use crate::bench::stats::percentile;
 
 /// Unmeasured messages first, long enough for a relay that changes its ways after a look at the

@@ -7,8 +7,8 @@ use bpf_tests::load;
 use bpf_tests::load::idle::IdleConnections;
 
 use super::Measures;
+use crate::bench::gateway::stage::Stage;
 use crate::bench::metric::Metric;
-use crate::bench::stage::Stage;
 
 /// How many.
 const CONNECTIONS: usize = 5_000;
@@ -28,8 +28,9 @@ pub(super) fn measure(stage: &Stage<'_>) -> Result<Measures> {
         .local_addr()
         .context("asking where the consumer listens")?;
     let relay = stage.relay(target)?;
-    let processes = relay
-        .processes()
+    let processes = relay.processes();
+    let processes = processes
+        .first()
         .context("there is no relay that could be idle")?;
 
     let empty_kib = processes.memory_kib()?;

@@ -6,8 +6,8 @@ use anyhow::Result;
 use bpf_tests::iperf::{Load, Sink};
 
 use super::Measures;
+use crate::bench::gateway::stage::Stage;
 use crate::bench::metric::Metric;
-use crate::bench::stage::Stage;
 
 /// An unmeasured load first: it fills caches and pools, and lets buffers find their size.
 const WARM_UP: Duration = Duration::from_secs(1);

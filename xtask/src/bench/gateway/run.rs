@@ -7,21 +7,21 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::calendar;
-use super::machine::Machine;
-use super::meter::{self, Meter, check};
-use super::metric::Metric;
-use super::others::Others;
-use super::peer::{Assignment, version_line};
 use super::plan::{self, Step};
 use super::progress::Progress;
-use super::record::{DISTURBED, FORMAT, MeterFacts, Record, Sample, SubjectFacts};
-use super::relay::Workshop;
+use super::record::{FORMAT, Record, Sample};
 use super::report;
 use super::rows::{Measures, Row};
 use super::stage::Stage;
-use super::subject::{Maker, Subject};
 use super::verdict;
+use crate::bench::calendar;
+use crate::bench::machine::Machine;
+use crate::bench::meter::{self, Meter, MeterFacts, check};
+use crate::bench::metric::Metric;
+use crate::bench::others::{DISTURBED, Others};
+use crate::bench::peer::version_line;
+use crate::bench::relay::Workshop;
+use crate::bench::subject::Subject;
 
 /// How long the machine is left alone to see what it does on its own.
 const BACKGROUND_WINDOW: Duration = Duration::from_secs(1);
@@ -85,7 +85,7 @@ pub(super) fn compare(settings: &Settings) -> Result<()> {
 }
 
 fn begin(settings: &Settings, workshop: &Workshop) -> Result<Record> {
-    let facts = |&subject| Ok((subject, facts(subject, workshop)?));
+    let facts = |&subject| Ok((subject, workshop.facts(subject)?));
     let subjects = settings
         .subjects
         .iter()
@@ -109,35 +109,6 @@ fn begin(settings: &Settings, workshop: &Workshop) -> Result<Record> {
         samples: Vec::new(),
         verdicts: Vec::new(),
     })
-}
-
-fn facts(subject: Subject, workshop: &Workshop) -> Result<SubjectFacts> {
-    match subject.maker() {
-        Maker::Nobody => Ok(SubjectFacts {
-            version: "the kernel routes".to_owned(),
-            configuration: "net.ipv4.ip_forward=1".to_owned(),
-        }),
-        Maker::Ours(plane) => {
-            let program = workshop.s2cs()?.to_string_lossy();
-            Ok(SubjectFacts {
-                version: version_line(&program, "--version", "s2cs")?,
-                configuration: format!("s2cs forward --plane {plane}"),
-            })
-        }
-        Maker::Peer(peer) => {
-            let blank = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-            let threads = workshop.threads();
-            let assignment = Assignment {
-                listen: blank,
-                target: blank,
-                threads,
-            };
-            Ok(SubjectFacts {
-                version: peer.version()?,
-                configuration: peer.configuration("FOLDER".as_ref(), &assignment)?,
-            })
-        }
-    }
 }
 
 /// Takes one sample, again if others disturbed it, and keeps the least disturbed take. What

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::machine::Machine;
-use super::metric::Metric;
-use super::record::{FORMAT, MeterFacts, Record, Sample};
+use super::record::{FORMAT, Record, Sample};
 use super::rows::{Measures, Row};
-use super::subject::Subject;
+use crate::bench::machine::Machine;
+use crate::bench::meter::MeterFacts;
+use crate::bench::metric::Metric;
+use crate::bench::subject::Subject;
 
 /// Three equal repeats of one row in which each subject has one metric.
 pub(super) fn record(row: Row, metric: Metric, pairs: &[(Subject, f64)]) -> Record {

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::plan::Step;
-use super::record::{DISTURBED, Sample};
+use super::record::Sample;
+use crate::bench::bar::minutes;
+use crate::bench::others::DISTURBED;
 
 /// How far a run is.
 #[derive(Debug)]
@@ -72,14 +74,6 @@ fn words(sample: &Sample) -> String {
         );
     }
     words
-}
-
-fn minutes(time: Duration) -> String {
-    let seconds = time.as_secs();
-    if seconds < 90 {
-        return format!("{seconds} s");
-    }
-    format!("{} min", (seconds + 30) / 60)
 }
 
 #[cfg(test)]

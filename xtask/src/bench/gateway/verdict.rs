@@ -3,11 +3,11 @@
 //! A quantity is an expression over medians. Its interval comes from evaluating the expression
 //! on resampled repeats, so both sides of a ratio are resampled together.
 
-use super::metric::{Better, Metric};
 use super::record::{Record, Verdict};
 use super::rows::Row;
-use super::stats::{Random, bootstrap};
-use super::subject::Subject;
+use crate::bench::metric::{Better, Metric};
+use crate::bench::stats::{Random, bootstrap};
+use crate::bench::subject::Subject;
 
 /// The bootstrap's seed. Fixed: the same samples give the same table, whoever computes it.
 const BOOTSTRAP_SEED: u64 = 0x5c15_7ea3;
@@ -93,7 +93,7 @@ impl Quantity {
     }
 
     /// The value with its interval.
-    pub(super) fn estimate(&self, record: &Record) -> Option<super::stats::Estimate> {
+    pub(super) fn estimate(&self, record: &Record) -> Option<crate::bench::stats::Estimate> {
         let mut random = Random::from_seed(BOOTSTRAP_SEED);
         bootstrap(record.repeats, &mut random, |draw| {
             self.evaluate(record, draw)
@@ -289,7 +289,7 @@ fn best_plane(row: Row, metric: Metric) -> Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::fixture;
+    use crate::bench::gateway::fixture;
 
     fn ours(row: Row, metric: Metric, pairs: &[(Subject, f64)]) -> Record {
         fixture::record(row, metric, pairs)

@@ -7,8 +7,8 @@ use bpf_tests::load;
 use bpf_tests::load::connections::{Answering, ConnectionLoad, spare_ports};
 
 use super::Measures;
+use crate::bench::gateway::stage::Stage;
 use crate::bench::metric::Metric;
-use crate::bench::stage::Stage;
 
 /// Unmeasured connections first.
 pub(super) const WARM_UP: Duration = Duration::from_millis(500);

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::Result;
 use bpf_tests::topology::{Family, Host, LinkOptions, TcpOptions, Topology};
 
-use super::meter::Meter;
-use super::relay::{Relay, Workshop};
-use super::subject::Subject;
+use crate::bench::meter::Meter;
+use crate::bench::relay::{Relay, Spot, Workshop};
+use crate::bench::subject::Subject;
 
 /// One sample's surroundings.
 #[derive(Debug)]
@@ -95,6 +95,10 @@ impl<'a> Stage<'a> {
     ///
     /// Errors as [`Workshop::start`].
     pub(super) fn relay(&self, target: SocketAddr) -> Result<Relay> {
-        self.workshop.start(self.subject, &self.topology, target)
+        let [near, far] = [&self.topology.gateway, &self.topology.consumer].map(|host| Spot {
+            netns: host.netns(),
+            address: host.ip(Family::V4),
+        });
+        self.workshop.start(self.subject, (near, far), target)
     }
 }

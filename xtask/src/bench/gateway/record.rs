@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::machine::Machine;
-use super::meter::check::MeterCheck;
-use super::metric::Metric;
 use super::rows::{Measures, Row};
-use super::stats::{Estimate, median};
-use super::subject::Subject;
+use crate::bench::machine::Machine;
+use crate::bench::meter::MeterFacts;
+use crate::bench::metric::Metric;
+use crate::bench::others::DISTURBED;
+use crate::bench::stats::{Estimate, median};
+use crate::bench::subject::{Subject, SubjectFacts};
 
 /// Raised when a reader of older files would misread a newer one.
 pub(crate) const FORMAT: u32 = 1;
-
-/// CPU-seconds per second of other processes from which a sample counts as disturbed.
-pub(crate) const DISTURBED: f64 = 0.10;
 
 /// A whole run.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -44,26 +42,6 @@ pub(crate) struct Record {
     pub(crate) samples: Vec<Sample>,
     /// What the targets made of it.
     pub(crate) verdicts: Vec<Verdict>,
-}
-
-/// The meter's own figures.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub(crate) struct MeterFacts {
-    /// The longest clock gap that counts as idle, per core, nanoseconds.
-    pub(crate) thresholds_ns: Vec<u64>,
-    /// CPU seconds per second of the machine on its own, before every repeat and at the end.
-    pub(crate) background: Vec<f64>,
-    /// Known loads, metered at the beginning and at the end.
-    pub(crate) checks: Vec<MeterCheck>,
-}
-
-/// What a subject is.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct SubjectFacts {
-    /// In its own words.
-    pub(crate) version: String,
-    /// Its configuration or options.
-    pub(crate) configuration: String,
 }
 
 /// One sample.

@@ -8,9 +8,9 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::metric::Metric;
 use super::stage::{Cap, Stage};
-use super::subject::Subject;
+use crate::bench::metric::Metric;
+use crate::bench::subject::Subject;
 
 mod connections;
 mod idle;

@@ -1,0 +1,254 @@
+//! The hosts of a network, and a subject on each of its gateways.
+//!
+//! ```text
+//!   one gateway     producer ── [relay] ── consumer
+//!                   producer ── [tunnel's near end] ══ [far end] consumer
+//!   two gateways    producer ── [relay] ── WAN ── [relay] ── consumer
+//!                   producer ── [tunnel's near end] ══ WAN ══ [far end] ── consumer
+//!   direct          producer ── routed ── WAN ── routed ── consumer
+//! ```
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::Result;
+use bpf_tests::netns::Netns;
+use bpf_tests::topology::{
+    Family, Host, LinkOptions, Published, TcpOptions, Topology, TwoGateways, TwoOptions,
+};
+
+use super::net::Net;
+use super::process_tree::ProcessTree;
+use super::relay::{Relay, Spot, Workshop};
+use super::scene::Regime;
+use super::subject::{Maker, Subject};
+
+/// Bits per second of the line in the link-bound regime: low enough that all hosts together leave
+/// two cores mostly idle, with any subject that does not encrypt.
+pub(super) const LINK_RATE: u64 = 1_000_000_000;
+
+/// Bytes of a packet, as on FABRIC.
+const MTU: u32 = 9_000;
+
+/// The most bytes of a socket's buffers, on every host: what fills [`LINK_RATE`], and three times
+/// that, over the longest path. All hosts have it, so direct is as well tuned as a relay.
+const BUFFER: u32 = 128 << 20;
+
+/// Congestion control of the end hosts: what hosts have when nobody has touched them.
+const END_CONTROL: &str = "cubic";
+
+/// Congestion control of the gateways: what an operator sets on the hosts that exist for this.
+const GATEWAY_CONTROL: &str = "bbr";
+
+/// What a network is made from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ground {
+    pub(super) regime: Regime,
+    pub(super) net: Net,
+    pub(super) loss_ppm: u32,
+    /// Decides what is lost.
+    pub(super) seed: u64,
+}
+
+/// Hosts and links.
+#[derive(Debug)]
+pub(super) enum Site {
+    /// Producer, gateway, consumer.
+    One(Box<Topology>),
+    /// Producer, two gateways, consumer.
+    Two(Box<TwoGateways>),
+}
+
+/// A subject on every gateway. Ends when dropped.
+#[derive(Debug)]
+pub(super) struct Chain {
+    address: SocketAddr,
+    /// From the producer's side to the consumer's.
+    relays: Vec<Relay>,
+}
+
+impl Site {
+    /// Makes the network.
+    ///
+    /// Errors without root or the tools that make namespaces.
+    pub(super) fn make(ground: &Ground) -> Result<Self> {
+        let lan = LinkOptions {
+            mtu: MTU,
+            steering: true,
+            ..LinkOptions::default()
+        };
+        let rate = (ground.regime == Regime::LinkBound).then_some(LINK_RATE);
+        let site = match published(ground.net) {
+            None => Self::One(Box::new(Topology::one(&LinkOptions { rate, ..lan })?)),
+            Some(path) => {
+                let mut options = TwoOptions {
+                    lan,
+                    ..path.options()
+                };
+                options.wan.rate = rate;
+                options.wan.queue = options.wan.queue.max(options.wan.rtt);
+                options.wan.loss = f64::from(ground.loss_ppm) / 1e6;
+                options.wan.seed = ground.seed;
+                Self::Two(Box::new(TwoGateways::new(&options)?))
+            }
+        };
+        site.tune()?;
+        Ok(site)
+    }
+
+    /// Where data come from.
+    pub(super) fn producer(&self) -> &Netns {
+        match self {
+            Self::One(one) => one.producer.netns(),
+            Self::Two(two) => two.producer.netns(),
+        }
+    }
+
+    /// Where data go.
+    pub(super) fn consumer(&self) -> &Host {
+        match self {
+            Self::One(one) => &one.consumer,
+            Self::Two(two) => &two.consumer,
+        }
+    }
+
+    /// The consumer's address.
+    pub(super) fn consumer_ip(&self) -> IpAddr {
+        self.consumer().ip(Family::V4)
+    }
+
+    /// All hosts, from producer to consumer.
+    pub(super) fn hosts(&self) -> Vec<&Host> {
+        match self {
+            Self::One(one) => one.hosts().to_vec(),
+            Self::Two(two) => two.hosts().to_vec(),
+        }
+    }
+
+    /// The hosts that relay, from the producer's side to the consumer's.
+    fn gateways(&self) -> Vec<&Host> {
+        let hosts = self.hosts();
+        let inner = hosts.get(1..hosts.len() - 1);
+        inner.unwrap_or_default().to_vec()
+    }
+
+    fn tune(&self) -> Result<()> {
+        let options = |control: &str| TcpOptions {
+            receive_buffer: Some([4_096, 131_072, BUFFER]),
+            send_buffer: Some([4_096, 65_536, BUFFER]),
+            congestion_control: Some(control.to_owned()),
+        };
+        let gateways = self.gateways();
+        for host in self.hosts() {
+            // Each once: a congestion control that was set by routes stays in them.
+            let relays = gateways.iter().any(|gateway| std::ptr::eq(*gateway, host));
+            let control = if relays { GATEWAY_CONTROL } else { END_CONTROL };
+            host.tune(&options(control))?;
+            // A load that pauses between two sizes is not to start anew.
+            host.netns()
+                .set_sysctl("net.ipv4.tcp_slow_start_after_idle", "0")?;
+        }
+        Ok(())
+    }
+}
+
+/// How hosts and links are set, for the report.
+pub(super) fn settings() -> Vec<String> {
+    vec![
+        format!(
+            "MTU {MTU} as on FABRIC, segmentation left to the devices, receive packet steering on every veth so that a sender that changes cores does not reorder."
+        ),
+        format!(
+            "Link-bound: the line between the gateways (with one gateway, the producer's link) is capped at {} Gb/s, behind a queue of one round trip (20 ms at least). CPU-bound: nothing is capped.",
+            LINK_RATE as f64 / 1e9
+        ),
+        format!(
+            "Buffers of up to {} MiB on every host, {END_CONTROL} on producer and consumer, {GATEWAY_CONTROL} on the gateways, for every subject alike: end hosts as they come, gateways as an operator tunes them. No slow start after idle.",
+            BUFFER >> 20
+        ),
+        "Direct (no proxy): the gateways route, nobody relays. With two gateways every relay runs on both; stunnel and ssh have an end on each, and with one gateway the far end on the consumer.".to_owned(),
+        "Every sample has namespaces of its own; within each repeat the order of networks, and of subjects on each, is drawn from the seed.".to_owned(),
+    ]
+}
+
+fn published(net: Net) -> Option<Published> {
+    match net {
+        Net::One => None,
+        Net::Lan => Some(Published::Lan),
+        Net::Metro => Some(Published::Metro),
+        Net::ShortWan => Some(Published::ShortWan),
+        Net::Wan => Some(Published::Wan),
+        Net::LongWan => Some(Published::LongWan),
+    }
+}
+
+impl Chain {
+    /// Starts `subject` on every gateway of `site`, before `target`.
+    ///
+    /// Errors when one of them does not start.
+    pub(super) fn start(
+        workshop: &Workshop,
+        subject: Subject,
+        site: &Site,
+        target: SocketAddr,
+    ) -> Result<Self> {
+        let gateways: Vec<Spot<'_>> = site.gateways().into_iter().map(spot).collect();
+        let consumer = spot(site.consumer());
+        let mut chain = Self {
+            address: target,
+            relays: Vec::new(),
+        };
+        let Some((&first, rest)) = gateways.split_first() else {
+            return Ok(chain);
+        };
+        match subject.maker() {
+            Maker::Nobody => {}
+            Maker::Tunnel(_) => {
+                let far = rest.last().copied().unwrap_or(consumer);
+                chain.push(workshop.start(subject, (first, far), target)?);
+            }
+            Maker::Ours(_) | Maker::Peer(_) => {
+                // Backwards: each dials the one behind it.
+                for &gateway in gateways.iter().rev() {
+                    let before = chain.address;
+                    chain.push(workshop.start(subject, (gateway, consumer), before)?);
+                }
+            }
+        }
+        Ok(chain)
+    }
+
+    fn push(&mut self, relay: Relay) {
+        self.address = relay.address();
+        self.relays.insert(0, relay);
+    }
+
+    /// What the producer dials.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// All processes of the relays.
+    pub(super) fn processes(&self) -> Vec<ProcessTree> {
+        self.relays.iter().flat_map(Relay::processes).collect()
+    }
+
+    /// Ends the relays. Of our own: the share of the bytes that the first one's sockmap
+    /// redirected.
+    ///
+    /// Errors when one of our own does not end cleanly or lost count of a byte.
+    pub(super) fn finish(self) -> Result<Option<f64>> {
+        let mut first = None;
+        for relay in self.relays {
+            let share = relay.finish()?;
+            first = first.or(share);
+        }
+        Ok(first)
+    }
+}
+
+fn spot(host: &Host) -> Spot<'_> {
+    Spot {
+        netns: host.netns(),
+        address: host.ip(Family::V4),
+    }
+}

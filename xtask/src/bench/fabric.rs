@@ -1,0 +1,254 @@
+//! `bench fabric`: two gateways at INDIS'22's five distances.
+//!
+//! ```text
+//!   link-bound            all subjects    512 B ... 1 MiB flat out, 16 KiB paced
+//!   link-bound, 0.01 %    few subjects    64 KiB flat out, from 24 ms on
+//!   CPU-bound             few subjects    64 KiB flat out, metered
+//! ```
+
+use std::time::Duration;
+
+use super::chain::Ground;
+use super::lab::{Suite, Usual, Wanted, those};
+use super::net::Net;
+use super::scene::{Load, Regime};
+use super::session::Visit;
+use super::subject::Subject;
+
+/// Message sizes of a full run, bytes.
+const SIZES: [u32; 5] = [512, 4_096, 32_768, 262_144, 1 << 20];
+/// Those of `--quick`.
+const QUICK_SIZES: [u32; 3] = [512, 16_384, 1 << 20];
+/// Bytes of a message where its size is not the question.
+const ONE_SIZE: u32 = 65_536;
+/// Bytes of a paced message: a frame of DELERIA's detectors.
+const PACED_SIZE: u32 = 16_384;
+/// Packets of a million that are lost, where some are.
+const LOSS_PPM: u32 = 100;
+/// Milliseconds from which loss is tried.
+const LOSSY_FROM_MS: f64 = 24.0;
+
+/// How long a link-bound load is measured.
+const LINK_BOUND: Duration = Duration::from_millis(400);
+/// Where packets are lost: some losses must fall into it.
+const LOSSY: Duration = Duration::from_secs(4);
+/// Flat out on all cores.
+const CPU_BOUND: Duration = Duration::from_millis(600);
+
+/// Subjects of a full run: all that bridge two gateways. `haproxy` with and without splicing do
+/// not differ where the link is the limit, and so the first is only CPU-bound.
+const SUBJECTS: [Subject; 11] = [
+    Subject::NoProxy,
+    Subject::Copy,
+    Subject::Splice,
+    Subject::Sockmap,
+    Subject::Auto,
+    Subject::Haproxy,
+    Subject::HaproxySplice,
+    Subject::Nginx,
+    Subject::Socat,
+    Subject::StunnelPair,
+    Subject::SshTunnel,
+];
+/// Those of `--quick`.
+const QUICK_SUBJECTS: [Subject; 4] = [
+    Subject::NoProxy,
+    Subject::Splice,
+    Subject::Auto,
+    Subject::Haproxy,
+];
+/// Where packets are lost.
+const LOSSY_SUBJECTS: [Subject; 3] = [Subject::NoProxy, Subject::Auto, Subject::Haproxy];
+/// CPU-bound on every network; the others, which are never near, only on the shortest.
+const CPU_SUBJECTS: [Subject; 7] = [
+    Subject::NoProxy,
+    Subject::Copy,
+    Subject::Splice,
+    Subject::Sockmap,
+    Subject::Auto,
+    Subject::Haproxy,
+    Subject::HaproxySplice,
+];
+
+/// The suite.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fabric;
+
+impl Suite for Fabric {
+    fn name(&self) -> &'static str {
+        "fabric"
+    }
+
+    fn usual(&self, quick: bool) -> Usual {
+        let (repeats, minutes, subjects) = if quick {
+            (3, 6, QUICK_SUBJECTS.to_vec())
+        } else {
+            (5, 40, SUBJECTS.to_vec())
+        };
+        Usual {
+            repeats,
+            minutes,
+            subjects,
+            nets: Net::FABRIC.to_vec(),
+            regimes: vec![Regime::LinkBound, Regime::CpuBound],
+        }
+    }
+
+    fn visits(&self, wanted: &Wanted) -> Vec<Vec<Visit>> {
+        let nets = wanted
+            .nets
+            .iter()
+            .copied()
+            .filter(|net| net.rtt_ms().is_some());
+        let mut groups = Vec::new();
+        for net in nets {
+            if wanted.regimes.contains(&Regime::LinkBound) {
+                groups.push(link_bound(net, wanted));
+                groups.extend(lossy(net, wanted));
+            }
+            if wanted.regimes.contains(&Regime::CpuBound) {
+                groups.extend(cpu_bound(net, wanted));
+            }
+        }
+        groups
+    }
+
+    fn settings(&self) -> Vec<String> {
+        vec![
+            format!(
+                "Link-bound: one connection for all sizes, after a warm-up of 14 round trips; {} ms per size. Messages of {} KiB at half the link's rate, open loop, for delay and jitter.",
+                LINK_BOUND.as_millis(),
+                PACED_SIZE / 1_024
+            ),
+            format!(
+                "With loss: every segment is lost with a probability of {} %, from 24 ms on; {} s after 4 s of warm-up.",
+                f64::from(LOSS_PPM) / 1e4,
+                LOSSY.as_secs()
+            ),
+            "CPU-bound: speed first, cost by the CPU meter in a second pass over the same connection. The programs that encrypt, nginx and socat only on the shortest path.".to_owned(),
+        ]
+    }
+}
+
+fn group(ground: Ground, subjects: &[Subject], loads: &[Load], duration: Duration) -> Vec<Visit> {
+    let visit = |&subject: &Subject| Visit {
+        ground,
+        subject,
+        loads: loads.to_vec(),
+        duration,
+    };
+    subjects.iter().map(visit).collect()
+}
+
+fn ground(regime: Regime, net: Net, loss_ppm: u32, wanted: &Wanted) -> Ground {
+    Ground {
+        regime,
+        net,
+        loss_ppm,
+        seed: wanted.seed,
+    }
+}
+
+fn link_bound(net: Net, wanted: &Wanted) -> Vec<Visit> {
+    let usual: &[u32] = if wanted.quick { &QUICK_SIZES } else { &SIZES };
+    let sizes = if wanted.sizes.is_empty() {
+        usual
+    } else {
+        &wanted.sizes
+    };
+    let bulk = sizes.iter().map(|&size| Load::Bulk { size });
+    let loads: Vec<Load> = bulk.chain([Load::Paced { size: PACED_SIZE }]).collect();
+    let subjects: Vec<Subject> = wanted
+        .subjects
+        .iter()
+        .copied()
+        .filter(|&subject| subject != Subject::HaproxySplice)
+        .collect();
+    let ground = ground(Regime::LinkBound, net, 0, wanted);
+    group(ground, &subjects, &loads, LINK_BOUND)
+}
+
+fn lossy(net: Net, wanted: &Wanted) -> Option<Vec<Visit>> {
+    let far = net.rtt_ms().is_some_and(|rtt| rtt >= LOSSY_FROM_MS);
+    // A first look takes one of the three.
+    if !far || (wanted.quick && net != Net::ShortWan) {
+        return None;
+    }
+    let ground = ground(Regime::LinkBound, net, LOSS_PPM, wanted);
+    let subjects = those(&wanted.subjects, &LOSSY_SUBJECTS);
+    Some(group(
+        ground,
+        &subjects,
+        &[Load::Bulk { size: ONE_SIZE }],
+        LOSSY,
+    ))
+}
+
+fn cpu_bound(net: Net, wanted: &Wanted) -> Option<Vec<Visit>> {
+    if wanted.quick && !matches!(net, Net::Lan | Net::LongWan) {
+        return None;
+    }
+    let subjects = if net == Net::Lan {
+        wanted.subjects.clone()
+    } else {
+        those(&wanted.subjects, &CPU_SUBJECTS)
+    };
+    let ground = ground(Regime::CpuBound, net, 0, wanted);
+    Some(group(
+        ground,
+        &subjects,
+        &[Load::Bulk { size: ONE_SIZE }],
+        CPU_BOUND,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(quick: bool) -> Wanted {
+        let usual = Fabric.usual(quick);
+        Wanted {
+            subjects: usual.subjects,
+            nets: usual.nets,
+            regimes: usual.regimes,
+            sizes: Vec::new(),
+            quick,
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn a_full_run_and_a_quick_one_fit_into_their_time() {
+        for quick in [false, true] {
+            let usual = Fabric.usual(quick);
+            let visits = Fabric.visits(&wanted(quick));
+            let repeat: Duration = visits.iter().flatten().map(Visit::nominal).sum();
+            let all = repeat * u32::try_from(usual.repeats).unwrap();
+            let limit = Duration::from_secs(usual.minutes * 60);
+            assert!(all <= limit, "{quick}: {all:?} of {limit:?}");
+        }
+    }
+
+    #[test]
+    fn every_network_has_direct_and_our_four_planes_in_both_regimes() {
+        let visits: Vec<Visit> = Fabric.visits(&wanted(false)).concat();
+        for net in Net::FABRIC {
+            for regime in [Regime::LinkBound, Regime::CpuBound] {
+                for subject in &CPU_SUBJECTS[..5] {
+                    assert!(visits.iter().any(|visit| {
+                        (visit.ground.net, visit.ground.regime, visit.subject)
+                            == (net, regime, *subject)
+                    }));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_shares_its_ground() {
+        for group in Fabric.visits(&wanted(false)) {
+            assert!(group.windows(2).all(|two| two[0].ground == two[1].ground));
+        }
+    }
+}
