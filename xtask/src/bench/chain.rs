@@ -33,11 +33,13 @@ const MTU: u32 = 9_000;
 /// that, over the longest path. All hosts have it, so direct is as well tuned as a relay.
 const BUFFER: u32 = 128 << 20;
 
-/// Congestion control of the end hosts: what hosts have when nobody has touched them.
-const END_CONTROL: &str = "cubic";
+/// Congestion control of the gateways over the line between them, where the line is the limit:
+/// what an operator sets on hosts that exist for it. Not on their short links, nor where the CPU
+/// is the limit: there its pacing timer and not the relay would set the speed.
+const LINE_CONTROL: &str = "bbr";
 
-/// Congestion control of the gateways: what an operator sets on the hosts that exist for this.
-const GATEWAY_CONTROL: &str = "bbr";
+/// The gateways' device that leads to the line.
+const LINE_DEVICE: &str = "to-wan";
 
 /// What a network is made from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,7 +93,7 @@ impl Site {
                 Self::Two(Box::new(TwoGateways::new(&options)?))
             }
         };
-        site.tune()?;
+        site.tune(ground.regime)?;
         Ok(site)
     }
 
@@ -131,24 +133,47 @@ impl Site {
         inner.unwrap_or_default().to_vec()
     }
 
-    fn tune(&self) -> Result<()> {
-        let options = |control: &str| TcpOptions {
+    fn tune(&self, regime: Regime) -> Result<()> {
+        let options = TcpOptions {
             receive_buffer: Some([4_096, 131_072, BUFFER]),
             send_buffer: Some([4_096, 65_536, BUFFER]),
-            congestion_control: Some(control.to_owned()),
+            ..TcpOptions::unpaced()?
         };
-        let gateways = self.gateways();
         for host in self.hosts() {
-            // Each once: a congestion control that was set by routes stays in them.
-            let relays = gateways.iter().any(|gateway| std::ptr::eq(*gateway, host));
-            let control = if relays { GATEWAY_CONTROL } else { END_CONTROL };
-            host.tune(&options(control))?;
+            host.tune(&options)?;
             // A load that pauses between two sizes is not to start anew.
             host.netns()
                 .set_sysctl("net.ipv4.tcp_slow_start_after_idle", "0")?;
         }
-        Ok(())
+        match (self, regime) {
+            (Self::Two(_), Regime::LinkBound) => {
+                self.gateways().into_iter().try_for_each(control_the_line)
+            }
+            (Self::One(_), _) | (Self::Two(_), Regime::CpuBound) => Ok(()),
+        }
     }
+}
+
+/// Sets [`LINE_CONTROL`] on the routes of `gateway` that lead to the line.
+fn control_the_line(gateway: &Host) -> Result<()> {
+    let netns = gateway.netns();
+    let routes = netns.ip(&["-4", "route", "show", "dev", LINE_DEVICE])?;
+    for route in routes.lines() {
+        let change = ["-4", "route", "change"];
+        let end = ["dev", LINE_DEVICE, "congctl", LINE_CONTROL];
+        let words = without_control(route);
+        netns.ip(&[&change, words.as_slice(), &end].concat())?;
+    }
+    Ok(())
+}
+
+/// The words of a route, without the congestion control that it may have.
+fn without_control(route: &str) -> Vec<&str> {
+    let mut words: Vec<&str> = route.split_whitespace().collect();
+    if let Some(at) = words.iter().position(|word| *word == "congctl") {
+        words.drain(at..words.len().min(at + 2));
+    }
+    words
 }
 
 /// How hosts and links are set, for the report.
@@ -162,7 +187,7 @@ pub(super) fn settings() -> Vec<String> {
             LINK_RATE as f64 / 1e9
         ),
         format!(
-            "Buffers of up to {} MiB on every host, {END_CONTROL} on producer and consumer, {GATEWAY_CONTROL} on the gateways, for every subject alike: end hosts as they come, gateways as an operator tunes them. No slow start after idle.",
+            "Buffers of up to {} MiB on every host and window-based congestion control (cubic, or reno where the machine keeps namespaces from it); link-bound, {LINE_CONTROL} on the gateways' routes over the line, for every subject alike. No slow start after idle.",
             BUFFER >> 20
         ),
         "Direct (no proxy): the gateways route, nobody relays. With two gateways every relay runs on both; stunnel and ssh have an end on each, and with one gateway the far end on the consumer.".to_owned(),
@@ -250,5 +275,18 @@ fn spot(host: &Host) -> Spot<'_> {
     Spot {
         netns: host.netns(),
         address: host.ip(Family::V4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_congestion_control_that_a_route_has_is_replaced_and_not_repeated() {
+        let words = without_control("default via 10.71.3.2 congctl cubic metric 3");
+        assert_eq!(words, ["default", "via", "10.71.3.2", "metric", "3"]);
+        assert_eq!(without_control("10.71.3.0/24 congctl cubic"), ["10.71.3.0/24"]);
+        assert_eq!(without_control("10.71.3.0/24"), ["10.71.3.0/24"]);
     }
 }

@@ -58,7 +58,7 @@ const QUICK_SUBJECTS: [Subject; 4] = [
     Subject::Haproxy,
 ];
 /// Where packets are lost.
-const LOSSY_SUBJECTS: [Subject; 3] = [Subject::NoProxy, Subject::Auto, Subject::Haproxy];
+const LOSSY_SUBJECTS: [Subject; 2] = [Subject::NoProxy, Subject::Auto];
 /// CPU-bound on every network; the others, which are never near, only on the shortest.
 const CPU_SUBJECTS: [Subject; 7] = [
     Subject::NoProxy,
@@ -121,7 +121,7 @@ impl Suite for Fabric {
                 PACED_SIZE / 1_024
             ),
             format!(
-                "With loss: every segment is lost with a probability of {} %, from 24 ms on; {} s after 4 s of warm-up.",
+                "With loss: every segment is lost with a probability of {} %, from 24 ms on; {} s after 8 s of warm-up.",
                 f64::from(LOSS_PPM) / 1e4,
                 LOSSY.as_secs()
             ),

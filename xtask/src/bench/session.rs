@@ -51,8 +51,9 @@ const OPENING_EACH: Duration = Duration::from_micros(250);
 /// Warm-up at least: our `auto` looks at a flow for a while before it changes its ways.
 const LEAST_WARM_UP: Duration = Duration::from_millis(700);
 
-/// Warm-up where packets are lost: until the congestion control has settled.
-const LOSSY_WARM_UP: Duration = Duration::from_secs(4);
+/// Warm-up where packets are lost: a window that began at the whole link has to come down loss by
+/// loss.
+const LOSSY_WARM_UP: Duration = Duration::from_secs(8);
 
 /// One visit.
 #[derive(Clone, Debug, PartialEq)]
