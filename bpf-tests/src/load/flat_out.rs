@@ -10,7 +10,7 @@
 //! much. The same pair of streams can be used again: nothing is left in it.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
@@ -70,8 +70,9 @@ impl FlatOut {
                 .iter()
                 .flat_map(|(near, far)| {
                     [
-                        scope.spawn(|| self.send(near, &over)),
+                        // First, because its error is the cause of the other's.
                         scope.spawn(|| self.receive(far, &arrived)),
+                        scope.spawn(|| self.send(near, &over)),
                     ]
                 })
                 .collect();
@@ -102,7 +103,16 @@ impl FlatOut {
         }
     }
 
-    fn receive(&self, mut far: &TcpStream, arrived: &AtomicU64) -> Result<()> {
+    fn receive(&self, far: &TcpStream, arrived: &AtomicU64) -> Result<()> {
+        let received = self.read_all(far, arrived);
+        if received.is_err() {
+            // Whoever sends would wait for ever. A stream that is gone already needs no end.
+            drop(far.shutdown(Shutdown::Both));
+        }
+        received
+    }
+
+    fn read_all(&self, mut far: &TcpStream, arrived: &AtomicU64) -> Result<()> {
         let mut message = vec![0; self.size];
         for number in 0_u64.. {
             let mut filled = 0;

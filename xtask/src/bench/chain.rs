@@ -33,6 +33,10 @@ const MTU: u32 = 9_000;
 /// that, over the longest path. All hosts have it, so direct is as well tuned as a relay.
 const BUFFER: u32 = 128 << 20;
 
+/// Congestion control of every host: what hosts have when nobody has touched them. Windows, no
+/// pacing timer.
+const CONTROL: &str = "cubic";
+
 /// Congestion control of the gateways over the line between them, where the line is the limit:
 /// what an operator sets on hosts that exist for it. Not on their short links, nor where the CPU
 /// is the limit: there its pacing timer and not the relay would set the speed.
@@ -137,7 +141,7 @@ impl Site {
         let options = TcpOptions {
             receive_buffer: Some([4_096, 131_072, BUFFER]),
             send_buffer: Some([4_096, 65_536, BUFFER]),
-            ..TcpOptions::unpaced()?
+            congestion_control: Some(CONTROL.to_owned()),
         };
         for host in self.hosts() {
             host.tune(&options)?;
@@ -187,7 +191,7 @@ pub(super) fn settings() -> Vec<String> {
             LINK_RATE as f64 / 1e9
         ),
         format!(
-            "Buffers of up to {} MiB on every host and window-based congestion control (cubic, or reno where the machine keeps namespaces from it); link-bound, {LINE_CONTROL} on the gateways' routes over the line, for every subject alike. No slow start after idle.",
+            "Buffers of up to {} MiB on every host and {CONTROL}; link-bound, {LINE_CONTROL} on the gateways' routes over the line, for every subject alike. No slow start after idle.",
             BUFFER >> 20
         ),
         "Direct (no proxy): the gateways route, nobody relays. With two gateways every relay runs on both; stunnel and ssh have an end on each, and with one gateway the far end on the consumer.".to_owned(),
@@ -286,7 +290,10 @@ mod tests {
     fn a_congestion_control_that_a_route_has_is_replaced_and_not_repeated() {
         let words = without_control("default via 10.71.3.2 congctl cubic metric 3");
         assert_eq!(words, ["default", "via", "10.71.3.2", "metric", "3"]);
-        assert_eq!(without_control("10.71.3.0/24 congctl cubic"), ["10.71.3.0/24"]);
+        assert_eq!(
+            without_control("10.71.3.0/24 congctl cubic"),
+            ["10.71.3.0/24"]
+        );
         assert_eq!(without_control("10.71.3.0/24"), ["10.71.3.0/24"]);
     }
 }
