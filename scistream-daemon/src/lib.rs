@@ -10,6 +10,8 @@ pub mod errors;
 pub mod limits;
 pub mod listener;
 pub mod probe;
+pub mod session;
+pub mod sessions;
 pub mod stats;
 pub mod sys;
 pub mod telemetry;

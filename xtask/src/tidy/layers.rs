@@ -29,6 +29,8 @@ const LAYERS: &[(&str, u8, Reach)] = &[
     ("connection_log", 3, World),
     ("drain", 3, World),
     ("listener", 3, World),
+    ("session", 2, Pure),
+    ("sessions", 3, World),
     ("stats", 3, World),
     ("btf", 2, World),
     ("cli", 2, Pure),

@@ -1,0 +1,26 @@
+//! What a session is, and every decision about one: pure values and rules, no runtime and no clock.
+//!
+//! A **session** is one `req`: its owner, its listeners, the targets behind them, and what it may
+//! use. The running sessions are [`crate::sessions`]; what decides there is the registry in here.
+
+pub mod caller;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod network;
+pub mod phase;
+pub mod rate;
+pub mod request;
+pub mod target;
+pub mod view;
+
+pub use caller::{Caller, Principal, Quota};
+pub use error::{Resource, SessionError};
+pub use event::{Change, ChangeCode};
+pub use id::{Label, SessionId, SubmissionId};
+pub use network::Network;
+pub use phase::Phase;
+pub use rate::{Rate, RateUse};
+pub use request::{CreateSession, Greeting, Hello, Role};
+pub use target::Target;
+pub use view::SessionView;
