@@ -6,10 +6,13 @@
 pub mod caller;
 pub mod error;
 pub mod event;
+pub mod exchange;
 pub mod id;
 pub mod network;
 pub mod phase;
+mod ports;
 pub mod rate;
+pub mod registry;
 pub mod request;
 pub mod target;
 pub mod view;
