@@ -9,8 +9,9 @@ use std::net::{TcpListener, TcpStream};
 
 use anyhow::Context as _;
 use scistream_daemon::dataplane::engine::{Engine, EngineConfig};
+use scistream_daemon::dataplane::live::RelayOrder;
 use scistream_daemon::dataplane::sockmap::Program;
-use scistream_daemon::dataplane::{PlaneChoice, RelayLimits, StreamPair};
+use scistream_daemon::dataplane::{PlaneChoice, StreamPair};
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
@@ -33,7 +34,7 @@ fn main() -> anyhow::Result<()> {
             socket.set_nodelay(true)?;
             socket.set_nonblocking(true)?;
         }
-        engine.submit(pair, RelayLimits::default(), |_transferred| {});
+        engine.submit(pair, RelayOrder::default(), |_transferred| {});
     }
     Ok(())
 }

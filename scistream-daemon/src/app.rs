@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::cli::{ForwardArgs, HostPort, ProbeArgs};
 use crate::connection_log::ConnectionLog;
@@ -22,8 +23,8 @@ use crate::drain;
 use crate::errors::InFull;
 use crate::limits;
 use crate::listener::{
-    Accepting, Admission, BindError, Dialer, Gateway, Listener, ResolveError, SocketOptions,
-    Targets, bind_all,
+    Accepting, Admission, BindError, Dialer, Gateway, Listener, OwnListeners, ResolveError, Route,
+    RouteTerms, SocketOptions, Targets, bind_all,
 };
 use crate::probe;
 use crate::probe::report::Report;
@@ -124,10 +125,14 @@ async fn serve(args: &ForwardArgs) -> Result<(), AppError> {
         .iter()
         .map(|listener| listener.address.port())
         .collect();
-    let gateway = Arc::new(gateway(args, options, open_files, ports)?);
-    let accepting = accept_on(listeners, &gateway)?;
+    let targets = Arc::new(Targets::resolve(&args.target)?);
+    let gateway = gateway(args, open_files, ports)?;
+    let own = Arc::new(OwnListeners::default());
+    let dialer = Dialer::new(options, args.connect_timeout, Arc::clone(&own));
+    let route = Arc::new(Route::new(gateway.clone(), terms(args), dialer));
+    let accepting = accept_on(listeners, targets, &own, &route)?;
     if let Some(interval) = args.stats_interval.0 {
-        tokio::spawn(stats::report_every(interval, Arc::clone(&gateway)));
+        tokio::spawn(stats::report_every(interval, Arc::new(gateway.clone())));
     }
 
     let signal = signals.next().await;
@@ -136,7 +141,7 @@ async fn serve(args: &ForwardArgs) -> Result<(), AppError> {
     let interrupted = async {
         signals.next().await;
     };
-    let drained = drain::drain(&gateway, args.drain_timeout.0, interrupted).await;
+    let drained = drain::drain(&route, args.drain_timeout.0, interrupted).await;
     tracing::info!(
         connections_total = gateway.admission.admitted(),
         drain = drained.as_str(),
@@ -147,11 +152,9 @@ async fn serve(args: &ForwardArgs) -> Result<(), AppError> {
 
 fn gateway(
     args: &ForwardArgs,
-    options: SocketOptions,
     open_files: OpenFiles,
     mut ports: Vec<u16>,
 ) -> Result<Gateway, AppError> {
-    let targets = Targets::resolve(&args.target)?;
     ports.extend(args.target.iter().map(HostPort::port));
     let local_apps = args
         .local_apps
@@ -173,22 +176,36 @@ fn gateway(
     }
     Ok(Gateway::new(
         plane,
-        RelayLimits {
-            idle_timeout: args.idle_timeout.0,
-        },
-        Dialer::new(targets, options, args.connect_timeout),
         Arc::new(Admission::new(limit.connections)),
         Arc::new(ConnectionLog::new(args.log.format)),
     ))
 }
 
-fn accept_on(listeners: Vec<Listener>, gateway: &Arc<Gateway>) -> Result<Accepting, AppError> {
-    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
-    let accepting = Accepting::start(listeners, gateway).map_err(|cause| AppError::Runtime {
-        what: "accepting",
-        cause,
-    })?;
-    for listen in addresses {
+fn terms(args: &ForwardArgs) -> RouteTerms {
+    RouteTerms {
+        limits: RelayLimits {
+            idle_timeout: args.idle_timeout.0,
+        },
+        ..RouteTerms::default()
+    }
+}
+
+fn accept_on(
+    listeners: Vec<Listener>,
+    targets: Arc<Targets>,
+    own: &OwnListeners,
+    route: &Arc<Route>,
+) -> Result<Accepting, AppError> {
+    let (_set_once, aim) = watch::channel(Some(targets));
+    let mut accepting = Accepting::new();
+    for listener in listeners {
+        let listen = listener.address;
+        own.add(listen);
+        let added = accepting.add(listener, aim.clone(), route);
+        added.map_err(|cause| AppError::Runtime {
+            what: "accepting",
+            cause,
+        })?;
         tracing::info!(%listen, "listening");
     }
     Ok(accepting)

@@ -16,6 +16,7 @@ pub mod copy;
 pub mod engine;
 pub mod gathering;
 mod ledger;
+pub mod live;
 pub mod plane;
 pub mod self_test;
 pub mod sockmap;

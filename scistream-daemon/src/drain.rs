@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::listener::Gateway;
+use crate::listener::Route;
 
 /// How long connections get to close once they are told to.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,10 +34,10 @@ impl Drained {
     }
 }
 
-/// Waits for the connections of a gateway that accepts no more: at most `limit`, or until
+/// Waits for the connections of a route that accepts no more: at most `limit`, or until
 /// `interrupted`; resets what is left then.
 pub async fn drain(
-    gateway: &Gateway,
+    route: &Route,
     limit: Option<Duration>,
     interrupted: impl Future<Output = ()>,
 ) -> Drained {
@@ -49,24 +49,24 @@ pub async fn drain(
     };
     let outcome = tokio::select! {
         biased;
-        () = gateway.admission.all_closed() => return Drained::Finished,
+        () = route.admission.all_closed() => return Drained::Finished,
         () = interrupted => Drained::Interrupted,
         () = time_out => Drained::TimedOut,
     };
-    abort(gateway).await;
+    abort(route).await;
     outcome
 }
 
-async fn abort(gateway: &Gateway) {
+async fn abort(route: &Route) {
     let deadline = Instant::now() + ABORT_TIMEOUT;
     while Instant::now() < deadline {
-        gateway.abort_all();
-        let closed = timeout(ABORT_INTERVAL, gateway.admission.all_closed()).await;
+        route.abort_all();
+        let closed = timeout(ABORT_INTERVAL, route.admission.all_closed()).await;
         if closed.is_ok() {
             return;
         }
     }
-    let connections = gateway.admission.open();
+    let connections = route.admission.open();
     tracing::error!(
         connections,
         "connections did not close; they end with this process"

@@ -2,11 +2,16 @@
 //! connection that hands the pair to a plane and logs its end.
 //!
 //! ```text
-//!   accept ── admission ── dial ── plane.relay ── one log line
-//!     │           │          └─ no target: reset the accepted side, one log line
-//!     │           └─ at the maximum: wait, the kernel's backlog holds the rest
+//!   accept ── source ── admission ── dial ── plane.relay ── one log line
+//!     │         │           │          └─ no target: reset the accepted side, one log line
+//!     │         │           └─ at the maximum: wait, the kernel's backlog holds the rest
+//!     │         └─ not allowed: reset, one log line
+//!     ├─ no targets yet: wait, likewise
 //!     └─ no descriptors left: wait until some are
 //! ```
+//!
+//! A [`Route`] is what the connections of one session share; `s2cs forward` is one route whose
+//! targets never change. Each listener of a route has an [`Aim`], the targets it sends to now.
 //!
 //! Invariants: a descriptor for dialling is reserved before a connection is accepted, so a host
 //! short of them leaves connections in the backlog and never holds half of a pair; nothing is read
@@ -17,7 +22,10 @@ mod admission;
 mod bind;
 mod connection;
 mod dial;
+mod open;
 mod options;
+mod own;
+mod route;
 mod targets;
 
 use std::io;
@@ -28,49 +36,39 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::connection_log::ConnectionLog;
+use crate::dataplane::Totals;
 use crate::dataplane::plane::StreamPlane;
-use crate::dataplane::{RelayLimits, Totals};
 
 pub use admission::Admission;
-pub use bind::{BindError, Listener, bind_all};
+pub use bind::{BindError, Listener, bind, bind_all};
 pub use dial::{Dialer, Refusal, RefusalReason};
+pub use open::{Moved, OpenConnection, OpenConnections};
 pub use options::SocketOptions;
+pub use own::OwnListeners;
+pub use route::{Route, RouteTerms};
 pub use targets::{ResolveError, Targets};
 
-/// What all connections of a gateway share.
+/// What all connections of a process share.
+#[derive(Clone)]
 pub struct Gateway {
     /// Moves the bytes.
     pub plane: StreamPlane,
-    /// What ends a connection from our side.
-    pub limits: RelayLimits,
-    /// Reaches the targets.
-    pub dialer: Dialer,
     /// How many connections may be open.
     pub admission: Arc<Admission>,
     /// Where ends of connections are logged.
     pub log: Arc<ConnectionLog>,
-    aborted: watch::Sender<bool>,
     /// What the plane had moved before: its self-test.
     before: Totals,
 }
 
 impl Gateway {
     /// A gateway without connections.
-    pub fn new(
-        plane: StreamPlane,
-        limits: RelayLimits,
-        dialer: Dialer,
-        admission: Arc<Admission>,
-        log: Arc<ConnectionLog>,
-    ) -> Self {
+    pub fn new(plane: StreamPlane, admission: Arc<Admission>, log: Arc<ConnectionLog>) -> Self {
         let before = plane.totals();
         Self {
             plane,
-            limits,
-            dialer,
             admission,
             log,
-            aborted: watch::Sender::new(false),
             before,
         }
     }
@@ -88,37 +86,34 @@ impl Gateway {
             copied: copied - self.before.copied,
         }
     }
-
-    /// Ends every connection by a reset, those still dialling included.
-    pub fn abort_all(&self) {
-        self.aborted.send_replace(true);
-        self.plane.abort_all();
-    }
-
-    /// Completes when [`Gateway::abort_all`] is called, or was.
-    async fn aborted(&self) {
-        let mut aborted = self.aborted.subscribe();
-        let _sender_alive = aborted.wait_for(|aborted| *aborted).await;
-    }
 }
 
+/// The targets that a listener sends to now; none before there are some. Connections wait in the
+/// kernel until then.
+pub type Aim = watch::Receiver<Option<Arc<Targets>>>;
+
 /// The running listeners; dropping it closes them.
+#[derive(Default)]
 pub struct Accepting {
     tasks: JoinSet<()>,
 }
 
 impl Accepting {
-    /// Starts accepting on every listener.
+    /// None yet.
+    pub fn new() -> Self {
+        Self {
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Starts accepting on one more listener, for targets that may change.
     ///
     /// # Errors
-    /// When a socket cannot be watched.
-    pub fn start(listeners: Vec<Listener>, gateway: &Arc<Gateway>) -> io::Result<Self> {
-        let mut tasks = JoinSet::new();
-        for listener in listeners {
-            let acceptor = accept::Acceptor::new(listener, Arc::clone(gateway))?;
-            tasks.spawn(acceptor.run());
-        }
-        Ok(Self { tasks })
+    /// When the socket cannot be watched.
+    pub fn add(&mut self, listener: Listener, aim: Aim, route: &Arc<Route>) -> io::Result<()> {
+        let acceptor = accept::Acceptor::new(listener, aim, Arc::clone(route))?;
+        self.tasks.spawn(acceptor.run());
+        Ok(())
     }
 
     /// Closes the listeners; connections accepted so far go on.

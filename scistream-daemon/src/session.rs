@@ -14,6 +14,7 @@ mod ports;
 pub mod rate;
 pub mod registry;
 pub mod request;
+pub mod share;
 pub mod target;
 pub mod view;
 

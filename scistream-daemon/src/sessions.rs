@@ -7,11 +7,22 @@
 //!                                                  ├─ one data plane for all sessions
 //!                                                  └─ callers answered, watchers told
 //! ```
+//!
+//! Inputs are taken in under one lock, and their outputs carried out before it is let go, so the
+//! world follows the registry step by step. Nothing waits under it: callers wait for their answer on
+//! a channel, connections run elsewhere, and listeners and connections that end are seen off by a
+//! task for each session.
 
 mod config;
 mod events;
+mod meter;
+mod pacer;
+mod running;
+mod shell;
 mod traffic;
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use config::{SessionsConfig, SharedParts};
@@ -20,11 +31,21 @@ pub use traffic::{
     ConnectionView, DirectionView, FlowView, SessionDetails, SocketView, TrafficView,
 };
 
+use crate::listener::Targets;
+use crate::session::error::Unavailable;
+use crate::session::exchange::{Answer, Input};
+use crate::session::registry::targets_fit;
 use crate::session::{Caller, CreateSession, Hello, SessionError, SessionId, SessionView, Target};
+use shell::Shell;
+
+/// Targets whose names were looked up.
+type Resolved = HashMap<Target, Arc<Targets>>;
 
 /// The sessions of a gateway; clones share them.
 #[derive(Clone)]
-pub struct Sessions {}
+pub struct Sessions {
+    shell: Arc<Shell>,
+}
 
 /// What a create came to.
 #[derive(Clone, Debug)]
@@ -38,7 +59,10 @@ pub struct CreatedSession {
 impl Sessions {
     /// Starts without sessions. Must be called within a tokio runtime.
     pub fn start(config: SessionsConfig, shared: SharedParts) -> Self {
-        todo!()
+        let shell = Arc::new(Shell::new(config, shared));
+        tokio::spawn(shell::keep_time(Arc::downgrade(&shell), shell.timer()));
+        tokio::spawn(pacer::pace(Arc::downgrade(&shell)));
+        Self { shell }
     }
 
     /// Makes a session. With [`crate::session::Greeting::Awaited`] it answers once a hello or an
@@ -52,21 +76,43 @@ impl Sessions {
         caller: &Caller,
         request: CreateSession,
     ) -> Result<CreatedSession, SessionError> {
-        todo!()
+        let id = match &request.id {
+            Some(id) => id.clone(),
+            None => fresh_id()?,
+        };
+        if !request.targets.is_empty() {
+            targets_fit(&request.targets)?;
+        }
+        let resolved = self.resolve(&request.targets).await?;
+        let input = |ticket| Input::Create {
+            ticket,
+            caller: caller.clone(),
+            id,
+            request: Box::new(request),
+        };
+        let Answer { session, existed } = self.shell.ask(input, &resolved).await?;
+        Ok(CreatedSession { session, existed })
     }
 
     /// Says hello to a session. One that comes a moment before its session is kept for
     /// [`SessionsConfig::early_hello`], then it is `Unknown`.
     ///
     /// # Errors
-    /// `Unknown`, `NotOwner`, `Unavailable`.
+    /// `BadField`, `Unknown`, `NotOwner`, `Unavailable`.
     pub async fn hello(
         &self,
         caller: &Caller,
         id: &SessionId,
         hello: Hello,
     ) -> Result<SessionView, SessionError> {
-        todo!()
+        let input = |ticket| Input::Hello {
+            ticket,
+            caller: caller.clone(),
+            id: id.clone(),
+            hello,
+        };
+        let answer = self.shell.ask(input, &Resolved::new()).await?;
+        Ok(answer.session)
     }
 
     /// Sets where the session's listeners send to: listener i to target i, beginning anew when
@@ -82,7 +128,18 @@ impl Sessions {
         id: &SessionId,
         targets: Vec<Target>,
     ) -> Result<SessionView, SessionError> {
-        todo!()
+        // Nobody has names looked up for sessions that are not theirs.
+        self.shell.look_at(caller, id)?;
+        targets_fit(&targets)?;
+        let resolved = self.resolve(&targets).await?;
+        let input = |ticket| Input::Update {
+            ticket,
+            caller: caller.clone(),
+            id: id.clone(),
+            targets,
+        };
+        let answer = self.shell.ask(input, &resolved).await?;
+        Ok(answer.session)
     }
 
     /// Ends a session. Nothing listens any more when it answers; its connections are gone then too,
@@ -96,12 +153,19 @@ impl Sessions {
         id: &SessionId,
         drain: Option<Duration>,
     ) -> Result<SessionView, SessionError> {
-        todo!()
+        let input = |ticket| Input::Release {
+            ticket,
+            caller: caller.clone(),
+            id: id.clone(),
+            drain,
+        };
+        let answer = self.shell.ask(input, &Resolved::new()).await?;
+        Ok(answer.session)
     }
 
     /// The caller's sessions, the oldest first; everyone's for an admin.
     pub fn list(&self, caller: &Caller) -> Vec<TrafficView> {
-        todo!()
+        self.shell.list(caller)
     }
 
     /// One session with its open connections.
@@ -109,7 +173,7 @@ impl Sessions {
     /// # Errors
     /// `Unknown`, `NotOwner`.
     pub fn show(&self, caller: &Caller, id: &SessionId) -> Result<SessionDetails, SessionError> {
-        todo!()
+        self.shell.show(caller, id)
     }
 
     /// What happens from now on to the caller's sessions (everyone's for an admin), or to one.
@@ -121,16 +185,51 @@ impl Sessions {
         caller: &Caller,
         id: Option<&SessionId>,
     ) -> Result<EventStream, SessionError> {
-        todo!()
+        self.shell.watch(caller, id)
     }
 
     /// Takes no sessions from now on and releases those there are; answers how many that were.
+    /// Connections may go on for `limit`, or are cut at once.
     pub fn drain(&self, limit: Option<Duration>) -> usize {
-        todo!()
+        self.shell.drain(limit)
     }
 
     /// Completes when no session is left; to be awaited after [`Self::drain`].
     pub async fn all_closed(&self) {
-        todo!()
+        self.shell.all_closed().await;
     }
+
+    /// Looks the names of targets up, and refuses those that lead back to us.
+    async fn resolve(&self, targets: &[Target]) -> Result<Resolved, SessionError> {
+        let mut resolved = Resolved::new();
+        for target in targets {
+            if resolved.contains_key(target) {
+                continue;
+            }
+            let spec = std::slice::from_ref(target.as_host_port());
+            let found = Targets::look_up("the targets", spec).await;
+            let found = found.map_err(|error| {
+                SessionError::Unavailable(Unavailable::Target {
+                    target: target.to_string(),
+                    cause: error.cause.to_string(),
+                })
+            })?;
+            if self.shell.leads_back(&found) {
+                let allowed = "a target that is not one of this gateway's own listeners";
+                return Err(SessionError::bad_field("targets", target, allowed));
+            }
+            resolved.insert(target.clone(), Arc::new(found));
+        }
+        Ok(resolved)
+    }
+}
+
+/// A uid that nobody can guess.
+fn fresh_id() -> Result<SessionId, SessionError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        tracing::error!(%error, "the kernel gives no random bytes");
+        SessionError::Unavailable(Unavailable::Stopping)
+    })?;
+    Ok(SessionId::from_random(bytes))
 }

@@ -21,18 +21,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::dataplane::live::{Live, RelayOrder};
 use crate::dataplane::{
-    Direction, DirectionReport, EndReason, Plane, RelayLimits, Side, StreamPair, Totals,
-    Transferred,
+    Direction, DirectionReport, EndReason, Plane, Side, StreamPair, Totals, Transferred,
 };
 use buffer::BufferPool;
 use flow::Flow;
 use leg::{Broken, Leg};
 
-/// The copy plane; clones share its buffers, counters and abort signal.
+/// The copy plane; clones share its buffers and counters.
 #[derive(Clone, Debug)]
 pub struct CopyPlane {
     shared: Arc<Shared>,
@@ -42,7 +41,6 @@ pub struct CopyPlane {
 struct Shared {
     buffers: BufferPool,
     copied: AtomicU64,
-    aborted: watch::Sender<bool>,
 }
 
 impl Default for CopyPlane {
@@ -58,25 +56,19 @@ impl CopyPlane {
             shared: Arc::new(Shared {
                 buffers: BufferPool::default(),
                 copied: AtomicU64::new(0),
-                aborted: watch::Sender::new(false),
             }),
         }
     }
 
     /// Moves bytes until the connection is over; both sockets are closed then.
-    pub async fn relay(&self, pair: StreamPair, limits: RelayLimits) -> Transferred {
-        match Connection::new(&self.shared, pair) {
-            Ok(connection) => connection.run(limits).await,
+    pub async fn relay(&self, pair: StreamPair, order: RelayOrder) -> Transferred {
+        match Connection::new(&self.shared, pair, &order.live) {
+            Ok(connection) => connection.run(&order).await,
             Err(error) => {
                 tracing::error!(%error, "the copy plane could not take a connection");
                 Transferred::nothing(Plane::Copy, EndReason::Failed)
             }
         }
-    }
-
-    /// Ends every connection, now and from now on, by a reset of both sides.
-    pub fn abort_all(&self) {
-        self.shared.aborted.send_replace(true);
     }
 
     /// What was moved since the start.
@@ -90,7 +82,6 @@ impl CopyPlane {
 
 /// One connection: two legs and two flows between them.
 struct Connection<'a> {
-    shared: &'a Shared,
     downstream: Leg,
     upstream: Leg,
     to_upstream: Flow<'a>,
@@ -98,24 +89,28 @@ struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    fn new(shared: &'a Shared, pair: StreamPair) -> io::Result<Self> {
+    fn new(shared: &'a Shared, pair: StreamPair, live: &'a Live) -> io::Result<Self> {
         let StreamPair {
             downstream,
             upstream,
         } = pair;
+        let downstream = Leg::new(downstream, Side::Downstream)?;
+        let upstream = Leg::new(upstream, Side::Upstream)?;
+        live.set_copied();
+        live.lend([downstream.to_lend(), upstream.to_lend()]);
+        let flow = |direction| Flow::new(shared, live, direction);
         Ok(Self {
-            shared,
-            downstream: Leg::new(downstream, Side::Downstream)?,
-            upstream: Leg::new(upstream, Side::Upstream)?,
-            to_upstream: Flow::new(&shared.buffers, &shared.copied),
-            to_downstream: Flow::new(&shared.buffers, &shared.copied),
+            downstream,
+            upstream,
+            to_upstream: flow(Direction::ToUpstream),
+            to_downstream: flow(Direction::ToDownstream),
         })
     }
 
-    async fn run(mut self, limits: RelayLimits) -> Transferred {
-        let end = match self.until_over(limits).await {
+    async fn run(mut self, order: &RelayOrder) -> Transferred {
+        let end = match self.until_over(order).await {
             Ok(end) => end,
-            Err(broken) => self.after_breaking(&broken).await,
+            Err(broken) => self.after_breaking(&broken, &order.live).await,
         };
         let transferred = Transferred {
             to_upstream: self.report(Direction::ToUpstream),
@@ -125,20 +120,20 @@ impl<'a> Connection<'a> {
         for leg in [&self.downstream, &self.upstream] {
             leg.settle_close(end);
         }
+        order.live.end(&transferred);
+        order.live.take_back();
         transferred
     }
 
     /// Runs both flows until both are finished, or something else ends the connection.
-    async fn until_over(&mut self, limits: RelayLimits) -> Result<EndReason, Broken> {
+    async fn until_over(&mut self, order: &RelayOrder) -> Result<EndReason, Broken> {
         let Self {
-            shared,
             downstream,
             upstream,
             to_upstream,
             to_downstream,
         } = self;
-        let activity = Activity::new(limits.idle_timeout);
-        let mut aborted = shared.aborted.subscribe();
+        let activity = Activity::new(order.limits.idle_timeout);
         let flows = async {
             tokio::try_join!(
                 to_upstream.run(downstream, upstream, &activity),
@@ -150,25 +145,24 @@ impl<'a> Connection<'a> {
             broken = downstream.broken() => Err(broken),
             broken = upstream.broken() => Err(broken),
             () = activity.idle() => Ok(EndReason::IdleTimeout),
-            _sender_alive = aborted.wait_for(|aborted| *aborted) => Ok(EndReason::DrainTimeout),
+            () = order.live.aborted() => Ok(EndReason::DrainTimeout),
         }
     }
 
     /// One leg is dead. What it sent before is still delivered, within bounds; then the other is
     /// reset.
-    async fn after_breaking(&mut self, broken: &Broken) -> EndReason {
+    async fn after_breaking(&mut self, broken: &Broken, live: &Live) -> EndReason {
         tracing::debug!(side = ?broken.side, error = %broken.source, "a side broke");
         if !broken.is_of_the_peer() {
             return EndReason::Failed;
         }
-        let mut aborted = self.shared.aborted.subscribe();
         let (flow, dead, other) = match broken.side {
             Side::Downstream => (&mut self.to_upstream, &self.downstream, &self.upstream),
             Side::Upstream => (&mut self.to_downstream, &self.upstream, &self.downstream),
         };
         tokio::select! {
             () = last_rites::deliver(flow, dead, other) => {}
-            _sender_alive = aborted.wait_for(|aborted| *aborted) => {}
+            () = live.aborted() => {}
         }
         match broken.side {
             Side::Downstream => EndReason::DownstreamReset,

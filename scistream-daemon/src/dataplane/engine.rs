@@ -26,8 +26,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 use super::behaviour::Rule;
+use super::live::RelayOrder;
 use super::sockmap::Program;
-use super::{EndReason, Plane, PlaneChoice, RelayLimits, StreamPair, Totals, Transferred};
+use super::{EndReason, Plane, PlaneChoice, StreamPair, Totals, Transferred};
 use notices::NoticeThread;
 pub use pipes::WIDE_PIPE_BYTES;
 use worker::{Command, WorkerHandle};
@@ -98,9 +99,9 @@ impl Engine {
     /// Moves the pair's bytes until the connection is over; both sockets are closed then.
     ///
     /// Cancelling the future does not end the connection.
-    pub async fn relay(&self, pair: StreamPair, limits: RelayLimits) -> Transferred {
+    pub async fn relay(&self, pair: StreamPair, order: RelayOrder) -> Transferred {
         let (reply, ended) = oneshot::channel();
-        self.submit(pair, limits, |transferred| {
+        self.submit(pair, order, |transferred| {
             let _nobody_waits = reply.send(transferred);
         });
         // The sender is dropped unanswered only when the worker could not take the sockets.
@@ -114,23 +115,24 @@ impl Engine {
     pub fn submit(
         &self,
         pair: StreamPair,
-        limits: RelayLimits,
+        order: RelayOrder,
         ended: impl FnOnce(Transferred) + Send + 'static,
     ) {
         let turn = self.0.next.fetch_add(1, Ordering::Relaxed);
         if let Some(worker) = self.0.workers.get(turn % self.0.workers.len()) {
             worker.mailbox().send(Command::Join {
                 pair,
-                limits,
+                order,
                 ended: Box::new(ended),
             });
         }
     }
 
-    /// Ends every connection by RST, so that what was cut short cannot be taken for a clean end.
-    pub fn abort_all(&self) {
+    /// Ends the connections that were aborted by RST, so that what was cut short cannot be taken for
+    /// a clean end.
+    pub fn end_aborted(&self) {
         for worker in &self.0.workers {
-            worker.mailbox().send(Command::AbortAll);
+            worker.mailbox().send(Command::EndAborted);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use crate::dataplane::copy::CopyPlane;
 use crate::dataplane::engine::Engine;
-use crate::dataplane::{RelayLimits, StreamPair, Totals, Transferred};
+use crate::dataplane::live::RelayOrder;
+use crate::dataplane::{StreamPair, Totals, Transferred};
 
 /// The plane, or planes, that a gateway runs on. Clones share everything.
 #[derive(Clone)]
@@ -15,10 +16,10 @@ pub enum StreamPlane {
 
 impl StreamPlane {
     /// Moves bytes until the connection is over; both sockets are closed then.
-    pub async fn relay(&self, pair: StreamPair, limits: RelayLimits) -> Transferred {
+    pub async fn relay(&self, pair: StreamPair, order: RelayOrder) -> Transferred {
         match self {
-            Self::Copy(plane) => plane.relay(pair, limits).await,
-            Self::Engine(engine) => engine.relay(pair, limits).await,
+            Self::Copy(plane) => plane.relay(pair, order).await,
+            Self::Engine(engine) => engine.relay(pair, order).await,
         }
     }
 
@@ -28,20 +29,21 @@ impl StreamPlane {
     pub async fn relay_then(
         &self,
         pair: StreamPair,
-        limits: RelayLimits,
+        order: RelayOrder,
         ended: impl FnOnce(Transferred) + Send + 'static,
     ) {
         match self {
-            Self::Copy(plane) => ended(plane.relay(pair, limits).await),
-            Self::Engine(engine) => engine.submit(pair, limits, ended),
+            Self::Copy(plane) => ended(plane.relay(pair, order).await),
+            Self::Engine(engine) => engine.submit(pair, order, ended),
         }
     }
 
-    /// Ends every connection by a reset of both sides.
-    pub fn abort_all(&self) {
+    /// Has the connections end that were aborted, see [`crate::dataplane::live::Live::abort`].
+    pub fn end_aborted(&self) {
         match self {
-            Self::Copy(plane) => plane.abort_all(),
-            Self::Engine(engine) => engine.abort_all(),
+            // Each of its connections waits for the wish itself.
+            Self::Copy(_) => {}
+            Self::Engine(engine) => engine.end_aborted(),
         }
     }
 

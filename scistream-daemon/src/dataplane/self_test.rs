@@ -10,8 +10,9 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::engine::{Engine, EngineConfig, EngineError};
+use super::live::RelayOrder;
 use super::sockmap::Program;
-use super::{EndReason, PlaneChoice, RelayLimits, StreamPair, Transferred};
+use super::{EndReason, PlaneChoice, StreamPair, Transferred};
 use crate::sys::sockopt::{self, Buffer};
 
 /// A healthy kernel needs some tens of milliseconds; a busy host gets more before it is declined.
@@ -81,7 +82,7 @@ pub fn run(program: &Arc<Program>) -> Result<Duration, SelfTestError> {
         downstream,
         upstream,
     };
-    engine.submit(pair, RelayLimits::default(), move |transferred| {
+    engine.submit(pair, RelayOrder::default(), move |transferred| {
         let _gave_up_waiting = report.send(transferred);
     });
 

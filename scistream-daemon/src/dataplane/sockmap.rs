@@ -15,7 +15,7 @@ mod program;
 mod slots;
 
 pub use program::{Program, SockmapError};
-pub use slots::Lease;
+pub use slots::{Lease, SlotView};
 
 /// The eBPF object built with this daemon; empty when it was built without one.
 pub fn embedded_object() -> &'static [u8] {

@@ -12,10 +12,12 @@ use rustix::net::SocketFlags;
 use tokio::io::Interest;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::admission::{Admission, Admitted};
 use super::bind::Listener;
 use super::connection::Connection;
-use super::dial::Prepared;
-use super::{AcceptedFrom, Gateway};
+use super::dial::{Prepared, Refusal, RefusalReason};
+use super::{AcceptedFrom, Aim, Route};
+use crate::sys;
 use crate::sys::watched::Watched;
 
 /// Connections accepted in a row before those accepted get their turn.
@@ -30,9 +32,22 @@ pub(super) struct Acceptor {
 /// What accepting needs beside the socket.
 struct Lane {
     address: SocketAddr,
-    gateway: Arc<Gateway>,
+    aim: Aim,
+    route: Arc<Route>,
     /// A socket to dial with, made before a connection is accepted.
     prepared: Option<Prepared>,
+}
+
+/// A connection's places, in its session and in the gateway.
+pub(super) struct Places {
+    _of_session: Admitted,
+    _of_gateway: Admitted,
+}
+
+/// Room for a connection, which is not there yet.
+struct Room {
+    of_session: OwnedSemaphorePermit,
+    of_gateway: OwnedSemaphorePermit,
 }
 
 /// What a failed accept means.
@@ -57,20 +72,24 @@ impl AcceptFailure {
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: Listener, gateway: Arc<Gateway>) -> io::Result<Self> {
+    pub(super) fn new(listener: Listener, aim: Aim, route: Arc<Route>) -> io::Result<Self> {
         let Listener { socket, address } = listener;
         Ok(Self {
             socket: Watched::new(socket.into(), Interest::READABLE)?,
             lane: Lane {
                 address,
-                gateway,
+                aim,
+                route,
                 prepared: None,
             },
         })
     }
 
-    /// Accepts until the task is stopped.
+    /// Accepts until the task is stopped, once there are targets.
     pub(super) async fn run(mut self) {
+        if self.lane.aim.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
         loop {
             let mut ready = match self.socket.ready(Interest::READABLE).await {
                 Ok(ready) => ready,
@@ -95,63 +114,109 @@ impl Lane {
     /// Accepts one connection, once there is room for it and a socket to dial with; breaks when the
     /// backlog is empty.
     async fn accept_one(&mut self, listener: &OwnedFd) -> ControlFlow<()> {
-        let Some(permit) = self.room(listener).await else {
+        let Some(room) = self.room(listener).await else {
             return ControlFlow::Break(());
         };
-        let admission = &self.gateway.admission;
-        let spare = self.prepared.take();
-        let prepared = match spare.map_or_else(|| self.gateway.dialer.prepare(), Ok) {
+        let prepared = match self.prepare() {
             Ok(prepared) => prepared,
             Err(_refused) if !has_backlog(listener) => {
-                admission.caught_up();
+                self.caught_up();
                 return ControlFlow::Break(());
             }
             Err(error) => {
-                drop(permit);
+                drop(room);
+                let admission = &self.route.gateway.admission;
                 admission.wait_for_resources(&error.source).await;
                 return ControlFlow::Continue(());
             }
         };
         match accept(listener) {
             Ok((downstream, peer)) => {
-                let from = AcceptedFrom {
-                    downstream: peer,
-                    listen: self.address,
-                };
-                let admitted = admission.admit(permit);
-                let connection = Connection::new(downstream, from, prepared, admitted);
-                tokio::spawn(connection.serve(Arc::clone(&self.gateway)));
+                self.begin(downstream, peer, prepared, room);
                 ControlFlow::Continue(())
             }
             Err(errno) => {
                 self.prepared = Some(prepared);
-                drop(permit);
+                drop(room);
                 self.after_failure(errno).await
             }
         }
     }
 
+    /// A socket for the targets of now.
+    fn prepare(&mut self) -> Result<Prepared, sys::Error> {
+        let targets = self.aim.borrow().clone();
+        let Some(targets) = targets else {
+            let none = io::Error::new(io::ErrorKind::AddrNotAvailable, "there is no target");
+            return Err(sys::Error::new("resolve", none));
+        };
+        match self.prepared.take() {
+            Some(prepared) if Arc::ptr_eq(&prepared.targets, &targets) => Ok(prepared),
+            Some(_) | None => self.route.dialer.prepare(&targets),
+        }
+    }
+
+    fn begin(&mut self, downstream: TcpStream, peer: SocketAddr, prepared: Prepared, room: Room) {
+        let from = AcceptedFrom {
+            downstream: peer,
+            listen: self.address,
+        };
+        if !self.route.lets_in(peer.ip()) {
+            self.prepared = Some(prepared);
+            // Closing it is a reset, see `SocketOptions`.
+            drop(downstream);
+            let refusal = Refusal::without_attempts(RefusalReason::SourceNotAllowed);
+            self.route.gateway.log.refused(from, &refusal);
+            return;
+        }
+        let places = Places {
+            _of_session: self.route.admission.admit(room.of_session),
+            _of_gateway: self.route.gateway.admission.admit(room.of_gateway),
+        };
+        let connection = Connection::new(downstream, from, prepared, places);
+        tokio::spawn(connection.serve(Arc::clone(&self.route)));
+    }
+
     /// Room for one more connection, waited for only while there is one; `None` when there is not.
-    async fn room(&self, listener: &OwnedFd) -> Option<OwnedSemaphorePermit> {
-        let admission = &self.gateway.admission;
+    async fn room(&self, listener: &OwnedFd) -> Option<Room> {
+        let of_session = self.room_in(&self.route.admission, listener).await?;
+        let of_gateway = self
+            .room_in(&self.route.gateway.admission, listener)
+            .await?;
+        Some(Room {
+            of_session,
+            of_gateway,
+        })
+    }
+
+    async fn room_in(
+        &self,
+        admission: &Arc<Admission>,
+        listener: &OwnedFd,
+    ) -> Option<OwnedSemaphorePermit> {
         if let Some(permit) = admission.room_now() {
             return Some(permit);
         }
         if has_backlog(listener) {
             return admission.room().await;
         }
-        admission.caught_up();
+        self.caught_up();
         None
+    }
+
+    fn caught_up(&self) {
+        self.route.admission.caught_up();
+        self.route.gateway.admission.caught_up();
     }
 
     async fn after_failure(&self, errno: Errno) -> ControlFlow<()> {
         match AcceptFailure::of(errno) {
             AcceptFailure::Empty => {
-                self.gateway.admission.caught_up();
+                self.caught_up();
                 return ControlFlow::Break(());
             }
             AcceptFailure::Exhausted => {
-                let admission = &self.gateway.admission;
+                let admission = &self.route.gateway.admission;
                 admission.wait_for_resources(&errno.into()).await;
             }
             AcceptFailure::Retry => {

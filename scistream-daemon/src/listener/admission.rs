@@ -21,6 +21,8 @@ pub struct Admission {
     closed: Notify,
     at_maximum: AtomicBool,
     exhausted: AtomicBool,
+    /// What to do about the maximum.
+    advice: &'static str,
 }
 
 /// One connection's place; given back when dropped.
@@ -41,7 +43,21 @@ impl Admission {
             closed: Notify::new(),
             at_maximum: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
+            advice: "raise --max-connections to take more",
         }
+    }
+
+    /// Room for `maximum` connections of one session.
+    pub fn of_session(maximum: usize) -> Self {
+        Self {
+            advice: "the session, or its owner's quota, allows no more",
+            ..Self::new(maximum)
+        }
+    }
+
+    /// Connections that may be open.
+    pub fn maximum(&self) -> usize {
+        self.maximum
     }
 
     /// Connections open now.
@@ -64,7 +80,8 @@ impl Admission {
         if !self.at_maximum.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 maximum = self.maximum,
-                "accepting pauses at the maximum of connections; raise --max-connections to take more"
+                "accepting pauses at the maximum of connections; {}",
+                self.advice
             );
         }
         Arc::clone(&self.permits).acquire_owned().await.ok()

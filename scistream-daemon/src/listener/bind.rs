@@ -87,7 +87,11 @@ pub fn bind_all(specs: &[HostPort], options: &SocketOptions) -> Result<Vec<Liste
     Ok(listeners)
 }
 
-fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Listener, BindError> {
+/// Binds one address and listens.
+///
+/// # Errors
+/// When it cannot be had.
+pub fn bind(address: SocketAddr, options: &SocketOptions) -> Result<Listener, BindError> {
     let explain = |error: sys::Error| explain(address, error);
     let socket = listening_socket(address, options).map_err(explain)?;
     let socket = TcpListener::from(socket);

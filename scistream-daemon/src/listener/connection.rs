@@ -1,13 +1,15 @@
 //! One accepted connection: dial, relay, one log line.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::admission::Admitted;
+use super::accept::Places;
 use super::dial::{Dialled, Prepared, Refusal, RefusalReason};
-use super::{AcceptedFrom, Gateway};
+use super::open::{OpenConnection, OpenConnections};
+use super::{AcceptedFrom, Route};
 use crate::connection_log::ConnectionLog;
+use crate::dataplane::live::RelayOrder;
 use crate::dataplane::{EndReason, Plane, StreamPair, Transferred};
 
 /// An accepted connection that has no target yet. Early bytes stay in the kernel until a plane has
@@ -16,7 +18,7 @@ pub(super) struct Connection {
     downstream: TcpStream,
     from: AcceptedFrom,
     prepared: Prepared,
-    admitted: Admitted,
+    places: Places,
     accepted_at: Instant,
 }
 
@@ -25,46 +27,53 @@ impl Connection {
         downstream: TcpStream,
         from: AcceptedFrom,
         prepared: Prepared,
-        admitted: Admitted,
+        places: Places,
     ) -> Self {
         Self {
             downstream,
             from,
             prepared,
-            admitted,
+            places,
             accepted_at: Instant::now(),
         }
     }
 
     /// Runs the connection to its end.
-    pub(super) async fn serve(self, gateway: Arc<Gateway>) {
+    pub(super) async fn serve(self, route: Arc<Route>) {
         let Self {
             downstream,
             from,
             prepared,
-            admitted,
+            places,
             accepted_at,
         } = self;
-        match dial(&gateway, prepared, &downstream).await {
+        match dial(&route, prepared, &downstream).await {
             Ok(Dialled { stream, address }) => {
                 let pair = StreamPair {
                     downstream,
                     upstream: stream,
                 };
+                let connection = route.open.insert(from, address, accepted_at);
+                let order = RelayOrder {
+                    limits: route.terms.limits,
+                    live: Arc::clone(&connection.live),
+                };
+                if route.is_aborted() {
+                    order.live.abort();
+                }
                 let relayed = Relayed {
-                    from,
-                    upstream: address,
-                    accepted_at,
-                    log: Arc::clone(&gateway.log),
+                    open: Arc::clone(&route.open),
+                    log: Arc::clone(&route.gateway.log),
+                    connection,
                     transferred: None,
-                    _admitted: admitted,
+                    _places: places,
                 };
                 let ended = move |transferred| relayed.end(transferred);
-                gateway.plane.relay_then(pair, gateway.limits, ended).await;
+                route.gateway.plane.relay_then(pair, order, ended).await;
             }
             Err(refusal) => {
                 reset(downstream);
-                gateway.log.refused(from, &refusal);
+                route.gateway.log.refused(from, &refusal);
             }
         }
     }
@@ -73,12 +82,12 @@ impl Connection {
 /// A connection that a plane has; its end is logged however it comes. It holds nothing of the plane,
 /// whose own threads drop it.
 struct Relayed {
-    from: AcceptedFrom,
-    upstream: SocketAddr,
-    accepted_at: Instant,
+    open: Arc<OpenConnections>,
     log: Arc<ConnectionLog>,
+    connection: OpenConnection,
     transferred: Option<Transferred>,
-    _admitted: Admitted,
+    /// Given back after the end was told.
+    _places: Places,
 }
 
 impl Relayed {
@@ -92,21 +101,28 @@ impl Drop for Relayed {
         let transferred = self
             .transferred
             .unwrap_or_else(|| Transferred::nothing(Plane::Copy, EndReason::Failed));
-        let duration = self.accepted_at.elapsed();
-        self.log
-            .closed(self.from, self.upstream, &transferred, duration);
+        let OpenConnection {
+            id,
+            from,
+            upstream,
+            accepted_at,
+            ..
+        } = self.connection;
+        self.open.remove(id, &transferred);
+        let duration = accepted_at.elapsed();
+        self.log.closed(from, upstream, &transferred, duration);
     }
 }
 
 async fn dial(
-    gateway: &Gateway,
+    route: &Route,
     prepared: Prepared,
     downstream: &TcpStream,
 ) -> Result<Dialled, Refusal> {
     tokio::select! {
         biased;
-        dialled = gateway.dialer.dial(prepared, downstream) => dialled,
-        () = gateway.aborted() => Err(Refusal::without_attempts(RefusalReason::Stopping)),
+        dialled = route.dialer.dial(prepared, downstream) => dialled,
+        () = route.aborted() => Err(Refusal::without_attempts(RefusalReason::Stopping)),
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,6 +17,7 @@ use tokio::io::Interest;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::options::SocketOptions;
+use super::own::OwnListeners;
 use super::targets::Targets;
 use crate::sys;
 use crate::sys::sockopt;
@@ -25,16 +27,17 @@ use crate::sys::watched::Watched;
 const WATCH_AFTER: Duration = Duration::from_millis(20);
 
 /// Reaches targets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dialer {
-    targets: Targets,
     options: SocketOptions,
     timeout: Duration,
+    own: Arc<OwnListeners>,
 }
 
 /// A socket made for the connection that is accepted next, and its turn at the targets.
 #[derive(Debug)]
 pub(super) struct Prepared {
+    pub(super) targets: Arc<Targets>,
     turn: usize,
     first: SocketAddr,
     socket: OwnedFd,
@@ -56,7 +59,9 @@ pub enum RefusalReason {
     LocalPortsExhausted,
     /// No descriptor or memory is left for a socket.
     OpenFileLimit,
-    /// The gateway is stopping.
+    /// Whoever connected comes from a network that may not.
+    SourceNotAllowed,
+    /// The gateway, or the session, is stopping.
     Stopping,
     /// A target did not answer in time.
     UpstreamTimeout,
@@ -80,6 +85,7 @@ impl RefusalReason {
             Self::DownstreamGone => "downstream_gone",
             Self::LocalPortsExhausted => "local_ports_exhausted",
             Self::OpenFileLimit => "open_file_limit",
+            Self::SourceNotAllowed => "source_not_allowed",
             Self::Stopping => "stopping",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamUnreachable => "upstream_unreachable",
@@ -112,7 +118,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason {
             RefusalReason::DownstreamGone => return f.write_str("the accepted side reset first"),
-            RefusalReason::Stopping => return f.write_str("the gateway is stopping"),
+            RefusalReason::SourceNotAllowed => {
+                return f.write_str("the session takes no connections from there");
+            }
+            RefusalReason::Stopping => return f.write_str("the session is ending"),
             RefusalReason::LocalPortsExhausted
             | RefusalReason::OpenFileLimit
             | RefusalReason::UpstreamTimeout
@@ -126,6 +135,7 @@ impl fmt::Display for Refusal {
             RefusalReason::LocalPortsExhausted => " widen net.ipv4.ip_local_port_range",
             RefusalReason::OpenFileLimit => " raise the limit on open files (ulimit -n)",
             RefusalReason::DownstreamGone
+            | RefusalReason::SourceNotAllowed
             | RefusalReason::Stopping
             | RefusalReason::UpstreamTimeout
             | RefusalReason::UpstreamUnreachable => " see that it runs and that routes lead there",
@@ -145,13 +155,13 @@ enum Outcome {
 }
 
 impl Dialer {
-    /// Dials `targets` with sockets of these options; one connection may take `timeout` over all
-    /// addresses.
-    pub fn new(targets: Targets, options: SocketOptions, timeout: Duration) -> Self {
+    /// Dials with sockets of these options, and never `own` listeners; one connection may take
+    /// `timeout` over all addresses.
+    pub fn new(options: SocketOptions, timeout: Duration, own: Arc<OwnListeners>) -> Self {
         Self {
-            targets,
             options,
             timeout,
+            own,
         }
     }
 
@@ -159,14 +169,15 @@ impl Dialer {
     ///
     /// # Errors
     /// When the kernel has no descriptor or memory for it.
-    pub(super) fn prepare(&self) -> Result<Prepared, sys::Error> {
-        let turn = self.targets.next_turn();
-        let first = self.targets.first(turn).ok_or_else(|| {
+    pub(super) fn prepare(&self, targets: &Arc<Targets>) -> Result<Prepared, sys::Error> {
+        let turn = targets.next_turn();
+        let first = targets.first(turn).ok_or_else(|| {
             let missing = io::Error::new(ErrorKind::AddrNotAvailable, "a target has no address");
             sys::Error::new("resolve", missing)
         })?;
         let socket = self.socket(first)?;
         Ok(Prepared {
+            targets: Arc::clone(targets),
             turn,
             first,
             socket,
@@ -193,11 +204,12 @@ impl Dialer {
         downstream: &TcpStream,
     ) -> Result<Dialled, Refusal> {
         let Prepared {
+            targets,
             turn,
             first,
             socket,
         } = prepared;
-        let started = start(socket, first);
+        let started = self.start(socket, first);
         if let Started {
             address,
             outcome: Ok(Outcome::Connected(socket)),
@@ -209,7 +221,7 @@ impl Dialer {
             });
         }
         tokio::select! {
-            dialled = self.try_in_turn(turn, started) => dialled,
+            dialled = self.try_in_turn(&targets, turn, started) => dialled,
             () = reset_by(downstream) => {
                 Err(Refusal::without_attempts(RefusalReason::DownstreamGone))
             }
@@ -217,9 +229,14 @@ impl Dialer {
     }
 
     /// Tries every address known, then those that asking the resolver again brings.
-    async fn try_in_turn(&self, turn: usize, started: Started) -> Result<Dialled, Refusal> {
+    async fn try_in_turn(
+        &self,
+        targets: &Targets,
+        turn: usize,
+        started: Started,
+    ) -> Result<Dialled, Refusal> {
         let deadline = Instant::now() + self.timeout;
-        let mut addresses = self.targets.candidates(turn);
+        let mut addresses = targets.candidates(turn);
         addresses.retain(|&address| address != started.address);
         addresses.insert(0, started.address);
         let mut started = Some(started);
@@ -235,7 +252,7 @@ impl Dialer {
                 }
             }
             if resolved_again
-                || timeout(self.timeout, self.targets.resolve_again())
+                || timeout(self.timeout, targets.resolve_again())
                     .await
                     .is_err()
             {
@@ -249,13 +266,24 @@ impl Dialer {
                 });
             }
             resolved_again = true;
-            let fresh = self.targets.candidates(turn);
+            let fresh = targets.candidates(turn);
             addresses.extend(
                 fresh
                     .into_iter()
                     .filter(|fresh| tried.iter().all(|(address, _)| address != fresh)),
             );
         }
+    }
+
+    /// As [`begin`], unless it would lead back to us. A name may have come to point here since its
+    /// target was accepted.
+    fn start(&self, socket: OwnedFd, address: SocketAddr) -> Started {
+        if self.own.reach(address) {
+            let message = "is one of the gateway's own listeners";
+            let outcome = Err(io::Error::new(ErrorKind::ConnectionRefused, message));
+            return Started { address, outcome };
+        }
+        begin(socket, address)
     }
 
     async fn attempt(
@@ -266,7 +294,7 @@ impl Dialer {
     ) -> io::Result<TcpStream> {
         let started = match started {
             Some(started) => started,
-            None => start(self.socket(address)?, address),
+            None => self.start(self.socket(address)?, address),
         };
         match started.outcome? {
             Outcome::Connected(socket) => Ok(TcpStream::from(socket)),
@@ -282,7 +310,7 @@ impl Dialer {
 }
 
 /// Begins to connect, and sees whether that is all there is to do.
-fn start(socket: OwnedFd, address: SocketAddr) -> Started {
+fn begin(socket: OwnedFd, address: SocketAddr) -> Started {
     let outcome = match rustix::net::connect(&socket, &address) {
         Ok(()) => Ok(Outcome::Connected(socket)),
         Err(Errno::INPROGRESS | Errno::INTR) => look(socket),

@@ -52,6 +52,20 @@ pub(super) fn resolve(
     Ok(addresses)
 }
 
+async fn look_up(option: &'static str, spec: &HostPort) -> Result<Vec<SocketAddr>, ResolveError> {
+    let failed = |cause| ResolveError {
+        option,
+        spec: spec.clone(),
+        cause,
+    };
+    let found = tokio::net::lookup_host((spec.host(), spec.port())).await;
+    let addresses = distinct(found.map_err(failed)?);
+    if addresses.is_empty() {
+        return Err(failed(io::Error::other("the name has no address")));
+    }
+    Ok(addresses)
+}
+
 fn distinct(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut seen = Vec::new();
     for address in addresses {
@@ -96,6 +110,38 @@ impl Targets {
             ring,
             turn: AtomicUsize::new(0),
         })
+    }
+
+    /// Resolves every target once, without holding up the caller's thread.
+    ///
+    /// # Errors
+    /// The first target without an address.
+    pub async fn look_up(option: &'static str, specs: &[HostPort]) -> Result<Self, ResolveError> {
+        let mut ring = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let addresses = match spec.literal() {
+                Some(address) => vec![address],
+                None => look_up(option, spec).await?,
+            };
+            ring.push(Target {
+                spec: spec.clone(),
+                addresses: RwLock::new(addresses.into()),
+                resolved_at: Mutex::new(None),
+            });
+        }
+        Ok(Self {
+            ring,
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Every address there is now.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        distinct(
+            self.ring
+                .iter()
+                .flat_map(|target| target.addresses().to_vec()),
+        )
     }
 
     /// The next connection's place in the ring.

@@ -71,7 +71,7 @@ impl Caller {
     }
 
     /// Whether it may touch what belongs to `owner`.
-    pub(super) fn may_touch(&self, owner: &Principal) -> bool {
+    pub(crate) fn may_touch(&self, owner: &Principal) -> bool {
         self.admin || self.principal == *owner
     }
 }

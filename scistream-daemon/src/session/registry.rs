@@ -35,6 +35,8 @@ use super::view::SessionView;
 use early::EarlyHellos;
 use record::Session;
 
+pub use calls::{MOST_TARGETS, targets_fit};
+
 /// What all sessions together may have, and what each gets.
 #[derive(Clone, Debug)]
 pub struct RegistryConfig {

@@ -9,6 +9,7 @@ use crate::connection_log::ConnectionLog;
 use crate::dataplane::RelayLimits;
 use crate::dataplane::plane::StreamPlane;
 use crate::listener::{Admission, SocketOptions};
+use crate::session::registry::RegistryConfig;
 use crate::session::{Rate, RateUse};
 
 /// What the sessions of a gateway may use, and what they get unless they ask for something else.
@@ -73,6 +74,24 @@ impl Default for SessionsConfig {
                 ..SocketOptions::default()
             },
             relay_limits: RelayLimits::default(),
+        }
+    }
+}
+
+impl SessionsConfig {
+    /// The registry's part of it.
+    pub(super) fn to_registry(&self) -> RegistryConfig {
+        RegistryConfig {
+            ports: self.ports.clone(),
+            port_rest: self.port_rest,
+            max_sessions: self.max_sessions,
+            max_connections: self.max_connections,
+            hello_timeout: self.hello_timeout,
+            early_hello: self.early_hello,
+            lifetime: self.lifetime,
+            idle_timeout: self.idle_timeout,
+            rate_use: self.rate_use,
+            capacity: self.capacity,
         }
     }
 }

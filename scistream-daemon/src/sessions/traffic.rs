@@ -1,10 +1,13 @@
 //! Sessions and connections with what they move.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::dataplane::Plane;
+use crate::dataplane::live::Live;
+use crate::dataplane::{Direction, Plane, Side};
+use crate::listener::OpenConnection;
 use crate::session::{Rate, SessionView};
+use crate::sys::tcp_info::TcpInfo;
 
 /// A session with its traffic.
 #[derive(Clone, Debug)]
@@ -19,7 +22,7 @@ pub struct TrafficView {
     pub connections_open: u32,
     /// Connections since it was made.
     pub connections_total: u64,
-    /// From who connects to the targets, since it was made; the plane's field is unused.
+    /// From who connects to the targets, since it was made.
     pub to_upstream: FlowView,
     /// From the targets to who connects, since it was made.
     pub to_downstream: FlowView,
@@ -66,6 +69,61 @@ pub struct ConnectionView {
     pub downstream_socket: Option<SocketView>,
     /// The socket to the target.
     pub upstream_socket: Option<SocketView>,
+}
+
+impl ConnectionView {
+    /// What `connection` does, by its counters and the kernel's.
+    pub(super) fn of(
+        connection: &OpenConnection,
+        rates: [Rate; 2],
+        now: Instant,
+        wall: SystemTime,
+    ) -> Self {
+        let OpenConnection {
+            id,
+            from,
+            upstream,
+            accepted_at,
+            live,
+        } = connection;
+        let age = now.saturating_duration_since(*accepted_at);
+        let [to_upstream, to_downstream] = rates;
+        Self {
+            id: *id,
+            listen: from.listen,
+            downstream: from.downstream,
+            upstream: *upstream,
+            age,
+            opened: wall - age,
+            to_upstream: DirectionView::of(live, Direction::ToUpstream, to_upstream),
+            to_downstream: DirectionView::of(live, Direction::ToDownstream, to_downstream),
+            downstream_socket: live.tcp_info(Side::Downstream).map(SocketView::from),
+            upstream_socket: live.tcp_info(Side::Upstream).map(SocketView::from),
+        }
+    }
+}
+
+impl DirectionView {
+    fn of(live: &Live, direction: Direction, rate: Rate) -> Self {
+        Self {
+            plane: live.plane(direction),
+            flow: FlowView {
+                bytes: live.moved(direction),
+                rate,
+            },
+            pace: live.pace(direction).map(Rate::from_bytes),
+        }
+    }
+}
+
+impl From<TcpInfo> for SocketView {
+    fn from(info: TcpInfo) -> Self {
+        let rtt = (info.rtt > 0).then(|| Duration::from_micros(info.rtt.into()));
+        Self {
+            rtt,
+            retransmits: info.total_retrans.into(),
+        }
+    }
 }
 
 /// One direction of an open connection.

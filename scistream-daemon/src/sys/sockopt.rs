@@ -1,7 +1,7 @@
 //! Socket options and queue lengths that std and tokio leave out.
 #![expect(
     unsafe_code,
-    reason = "SIOCOUTQ, SO_RCVLOWAT and TCP_ULP have no safe wrapper"
+    reason = "SIOCOUTQ, SO_RCVLOWAT, SO_MAX_PACING_RATE and TCP_ULP have no safe wrapper"
 )]
 
 use std::os::fd::{AsFd, AsRawFd};
@@ -91,6 +91,53 @@ pub fn set_receive_low_water(fd: impl AsFd, bytes: i32) -> Result<(), Error> {
         return Err(Error::last("setsockopt(SO_RCVLOWAT)"));
     }
     Ok(())
+}
+
+/// Holds a TCP socket to a rate of sending, bytes per second of payload; `None` lifts it. TCP paces
+/// itself, so no queueing discipline is needed.
+///
+/// # Errors
+/// When `fd` is not a socket.
+pub fn set_max_pacing_rate(fd: impl AsFd, rate: Option<u64>) -> Result<(), Error> {
+    // The kernel takes all ones for no limit.
+    let rate = rate.unwrap_or(u64::MAX);
+    // SAFETY: the pointer and the length describe the local `rate`, which outlives the call.
+    let status = unsafe {
+        libc::setsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MAX_PACING_RATE,
+            (&raw const rate).cast(),
+            size_of::<u64>() as libc::socklen_t,
+        )
+    };
+    if status < 0 {
+        return Err(Error::last("setsockopt(SO_MAX_PACING_RATE)"));
+    }
+    Ok(())
+}
+
+/// The rate that [`set_max_pacing_rate`] set.
+///
+/// # Errors
+/// When `fd` is not a socket.
+pub fn max_pacing_rate(fd: impl AsFd) -> Result<Option<u64>, Error> {
+    let mut rate = 0_u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to the local `rate`, which outlives the call.
+    let status = unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MAX_PACING_RATE,
+            (&raw mut rate).cast(),
+            &raw mut length,
+        )
+    };
+    if status < 0 {
+        return Err(Error::last("getsockopt(SO_MAX_PACING_RATE)"));
+    }
+    Ok((rate != u64::MAX).then_some(rate))
 }
 
 /// Has urgent data read in line with the other bytes (`SO_OOBINLINE`), so that none is skipped.
@@ -220,6 +267,16 @@ mod tests {
         drop(dialled);
         let error = accepted.read(&mut [0; 1]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn a_pacing_rate_beyond_32_bits_is_kept_and_lifted() {
+        let (dialled, _accepted) = connected();
+        assert_eq!(max_pacing_rate(&dialled).unwrap(), None);
+        for rate in [Some(100_000), Some(12_500_000_000), None] {
+            set_max_pacing_rate(&dialled, rate).unwrap();
+            assert_eq!(max_pacing_rate(&dialled).unwrap(), rate);
+        }
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Activity;
 use super::buffer::{BufferPool, Chunk};
 use super::leg::{Broken, Leg};
+use super::{Activity, Shared};
+use crate::dataplane::Direction;
+use crate::dataplane::live::Live;
 
 /// Reads in a row after which other connections, and the other direction, get their turn.
 const READS_PER_TURN: u32 = 8;
@@ -17,6 +19,8 @@ pub(super) struct Flow<'a> {
     buffers: &'a BufferPool,
     chunk: Option<Chunk<'a>>,
     total: &'a AtomicU64,
+    live: &'a Live,
+    direction: Direction,
     copied: u64,
     accepted: Option<u64>,
 }
@@ -33,11 +37,13 @@ pub(super) enum Read {
 }
 
 impl<'a> Flow<'a> {
-    pub(super) fn new(buffers: &'a BufferPool, total: &'a AtomicU64) -> Self {
+    pub(super) fn new(shared: &'a Shared, live: &'a Live, direction: Direction) -> Self {
         Self {
-            buffers,
+            buffers: &shared.buffers,
             chunk: None,
-            total,
+            total: &shared.copied,
+            live,
+            direction,
             copied: 0,
             accepted: None,
         }
@@ -110,6 +116,7 @@ impl<'a> Flow<'a> {
                 chunk.written(length);
                 self.copied += length as u64;
                 self.total.fetch_add(length as u64, Ordering::Relaxed);
+                self.live.set_moved(self.direction, self.copied);
                 Ok(length > 0)
             }
             Err(error) if is_transient(error.kind()) => Ok(false),

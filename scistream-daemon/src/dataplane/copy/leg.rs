@@ -3,11 +3,13 @@
 use std::io::{self, ErrorKind};
 use std::net::TcpStream as StdStream;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::net::Shutdown;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::dataplane::live::LentSocket;
 use crate::dataplane::{EndReason, Side, ledger};
 use crate::sys::sockopt;
 use crate::sys::tcp_info::TcpInfo;
@@ -15,7 +17,8 @@ use crate::sys::tcp_info::TcpInfo;
 /// One socket of a connection.
 #[derive(Debug)]
 pub(super) struct Leg {
-    pub(super) stream: TcpStream,
+    /// Lent to others while the connection runs.
+    pub(super) stream: Arc<TcpStream>,
     side: Side,
     taken_before: u64,
 }
@@ -50,10 +53,15 @@ impl Leg {
         sockopt::set_oob_inline(&stream)?;
         let taken_before = ledger::bytes_taken(&stream)?;
         Ok(Self {
-            stream: TcpStream::from_std(stream)?,
+            stream: Arc::new(TcpStream::from_std(stream)?),
             side,
             taken_before,
         })
+    }
+
+    /// The socket, for others to ask and to pace.
+    pub(super) fn to_lend(&self) -> LentSocket {
+        Arc::clone(&self.stream) as LentSocket
     }
 
     pub(super) fn break_with(&self, source: io::Error) -> Broken {

@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::dataplane::RelayLimits;
 use crate::sys::sockopt::set_linger_zero;
 
 /// The two peers of a connection that a plane relays, and its report.
@@ -37,6 +38,11 @@ fn dialled() -> (TcpStream, TcpStream) {
 }
 
 fn relay(plane: &CopyPlane, limits: RelayLimits) -> Relayed {
+    let live = Arc::default();
+    relay_showing(plane, RelayOrder { limits, live })
+}
+
+fn relay_showing(plane: &CopyPlane, order: RelayOrder) -> Relayed {
     let (producer, downstream) = connected();
     let (consumer, upstream) = dialled();
     let plane = plane.clone();
@@ -44,7 +50,7 @@ fn relay(plane: &CopyPlane, limits: RelayLimits) -> Relayed {
         downstream,
         upstream,
     };
-    let report = tokio::spawn(async move { plane.relay(pair, limits).await });
+    let report = tokio::spawn(async move { plane.relay(pair, order).await });
     Relayed {
         producer,
         consumer,
@@ -277,9 +283,12 @@ async fn an_idle_connection_is_reset_after_its_time_and_a_busy_one_is_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn aborting_resets_both_sides_now_and_later() {
     let plane = CopyPlane::new();
-    let before = relay(&plane, RelayLimits::default());
-    plane.abort_all();
-    let after = relay(&plane, RelayLimits::default());
+    let orders = [RelayOrder::default(), RelayOrder::default()];
+    let before = relay_showing(&plane, orders[0].clone());
+    for order in &orders {
+        order.live.abort();
+    }
+    let after = relay_showing(&plane, orders[1].clone());
     for relayed in [before, after] {
         let Relayed {
             producer,

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 
 use super::super::behaviour::Judgement;
-use super::super::{EndReason, RelayLimits, StreamPair, Transferred};
+use super::super::live::RelayOrder;
+use super::super::{Direction, EndReason, StreamPair, Transferred};
 use super::endpoint::Endpoint;
 use super::flow::{Fault, Flow, Pump, Stage};
 use super::handover;
@@ -50,7 +51,7 @@ pub(super) struct Connection {
     token: u64,
     ends: [Endpoint; 2],
     flows: [Flow; 2],
-    limits: RelayLimits,
+    order: RelayOrder,
     ended: Ended,
     reset: Option<Reset>,
     pause: Duration,
@@ -67,7 +68,7 @@ impl Connection {
     pub(super) fn new(
         token: u64,
         pair: StreamPair,
-        limits: RelayLimits,
+        order: RelayOrder,
         ended: Ended,
         shared: &Shared,
     ) -> Result<Self, sys::Error> {
@@ -86,12 +87,16 @@ impl Connection {
         for (side, end) in ends.iter().enumerate() {
             end.register(&shared.epoll, token | side as u64)
                 .map_err(|errno| sys::Error::new("epoll_ctl(ADD)", errno))?;
+            if let Some(hop) = flows[side].hop() {
+                order.live.set_hop(direction(side), hop.view());
+            }
         }
+        order.live.lend(ends.each_ref().map(Endpoint::to_lend));
         Ok(Self {
             token,
             ends,
             flows,
-            limits,
+            order,
             ended,
             reset: None,
             pause: FIRST_LOOK,
@@ -165,7 +170,11 @@ impl Connection {
         if egress.failed {
             return Ok(Pump::Over);
         }
-        self.flows[side].pump(ingress, egress, shared)
+        let flow = &mut self.flows[side];
+        let pump = flow.pump(ingress, egress, shared);
+        let live = &self.order.live;
+        live.set_moved(direction(side), flow.moved_by_user_space());
+        pump
     }
 
     /// How far the connection is towards its end.
@@ -246,6 +255,8 @@ impl Connection {
                 shared
                     .by_slot
                     .insert(lease.id().0, self.token | side as u64);
+                let live = &self.order.live;
+                live.set_verdict(direction(side), lease.view());
                 flow.hand_over(lease, shared.now);
                 // Runs the verdict over what arrived before the socket was in the map.
                 ingress.readable = true;
@@ -297,12 +308,17 @@ impl Connection {
     }
 
     fn idle_deadline(&mut self, now: Instant) -> Option<Instant> {
-        let timeout = self.limits.idle_timeout?;
+        let timeout = self.order.limits.idle_timeout?;
         let moved = self.flows.iter().map(Flow::moved).sum();
         if moved != self.active_bytes {
             (self.active_bytes, self.active_at) = (moved, now);
         }
         Some(self.active_at + timeout)
+    }
+
+    /// Whether somebody wants it to end.
+    pub(super) fn is_aborted(&self) -> bool {
+        self.order.live.is_aborted()
     }
 
     /// Whether `at` is the deadline that counts.
@@ -330,16 +346,27 @@ impl Connection {
                 end.reset_on_close();
             }
         }
+        let transferred = Transferred {
+            to_upstream,
+            to_downstream,
+            end: reason,
+        };
+        self.order.live.end(&transferred);
+        self.order.live.take_back();
         // A verdict may run until its socket is closed, and it writes the slot.
         drop(self.ends);
         self.flows
             .into_iter()
             .flat_map(Flow::into_leases)
             .for_each(drop);
-        (self.ended)(Transferred {
-            to_upstream,
-            to_downstream,
-            end: reason,
-        });
+        (self.ended)(transferred);
+    }
+}
+
+/// The direction of the flow out of `side`.
+fn direction(side: usize) -> Direction {
+    match side {
+        DOWNSTREAM => Direction::ToUpstream,
+        _ => Direction::ToDownstream,
     }
 }

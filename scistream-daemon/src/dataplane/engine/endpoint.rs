@@ -2,9 +2,11 @@
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
+use super::super::live::LentSocket;
 use crate::sys::tcp_info::TcpInfo;
 use crate::sys::{Error, sockopt};
 
@@ -31,7 +33,8 @@ fn read_interest() -> EventFlags {
 /// A socket, edge-triggered: a readiness flag stays set until a call has said `EAGAIN`.
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    stream: TcpStream,
+    /// Lent to others while the connection runs.
+    stream: Arc<TcpStream>,
     pub(super) readable: bool,
     pub(super) writable: bool,
     /// The peer reset, or the kernel gave the connection up. A later `read() == 0` is no FIN then.
@@ -51,7 +54,7 @@ impl Endpoint {
     pub(super) fn new(stream: TcpStream) -> Result<Self, Error> {
         let base = TcpInfo::of(&stream)?.bytes_acked;
         Ok(Self {
-            stream,
+            stream: Arc::new(stream),
             readable: true,
             writable: true,
             failed: false,
@@ -61,6 +64,11 @@ impl Endpoint {
             fin_queued: false,
             interest: read_interest() | EventFlags::OUT | quiet_interest(),
         })
+    }
+
+    /// The socket, for others to ask and to pace.
+    pub(super) fn to_lend(&self) -> LentSocket {
+        Arc::clone(&self.stream) as LentSocket
     }
 
     /// Registers with `epoll`; events carry `token`.

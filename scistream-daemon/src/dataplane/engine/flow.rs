@@ -379,6 +379,16 @@ impl Flow {
         self.verdict.as_ref().map(|verdict| verdict.lease.id())
     }
 
+    /// Bytes that calls of user space moved so far.
+    pub(super) fn moved_by_user_space(&self) -> u64 {
+        self.spliced + self.copied
+    }
+
+    /// The slot of the local application whose messages may jump the hop.
+    pub(super) fn hop(&self) -> Option<&Lease> {
+        self.hop.as_ref()
+    }
+
     /// Bytes moved so far, by the kernel and by user space.
     pub(super) fn moved(&self) -> u64 {
         self.redirected() + self.spliced + self.copied

@@ -13,8 +13,9 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 use scistream_common::Notice;
 
 use super::super::behaviour::Rule;
+use super::super::live::RelayOrder;
 use super::super::sockmap::Program;
-use super::super::{EndReason, RelayLimits, StreamPair, Totals, Transferred};
+use super::super::{EndReason, StreamPair, Totals, Transferred};
 use super::connection::{Connection, Next};
 use super::flow::BufferPool;
 use super::pipes::PipePool;
@@ -34,8 +35,8 @@ pub(super) enum Command {
     Join {
         /// Its sockets.
         pair: StreamPair,
-        /// Its limits.
-        limits: RelayLimits,
+        /// Its limits, and where it shows what it does.
+        order: RelayOrder,
         /// Where the report goes.
         ended: Ended,
     },
@@ -43,8 +44,8 @@ pub(super) enum Command {
     Passed(Notice),
     /// Notices were lost: look at every connection.
     NoticesLost,
-    /// Reset every connection.
-    AbortAll,
+    /// Reset the connections that were aborted.
+    EndAborted,
     /// End the thread.
     Stop,
 }
@@ -285,11 +286,7 @@ impl Worker {
     /// Carries out a command; true when the thread shall end.
     fn on_command(&mut self, command: Command) -> bool {
         match command {
-            Command::Join {
-                pair,
-                limits,
-                ended,
-            } => self.join(pair, limits, ended),
+            Command::Join { pair, order, ended } => self.join(pair, order, ended),
             Command::Passed(notice) => self.on_passed(notice),
             Command::NoticesLost => {
                 let tokens: Vec<u64> = self.connections.keys().copied().collect();
@@ -298,16 +295,19 @@ impl Worker {
                     self.passed(token, 1);
                 }
             }
-            Command::AbortAll => self.abort_all(),
+            Command::EndAborted => self.end_aborted(),
             Command::Stop => return true,
         }
         false
     }
 
-    fn join(&mut self, pair: StreamPair, limits: RelayLimits, ended: Ended) {
+    fn join(&mut self, pair: StreamPair, order: RelayOrder, ended: Ended) {
         let token = self.next_token;
         self.next_token += 2;
-        match Connection::new(token, pair, limits, ended, &self.shared) {
+        match Connection::new(token, pair, order, ended, &self.shared) {
+            Ok(connection) if connection.is_aborted() => {
+                connection.end(EndReason::DrainTimeout, &mut self.shared);
+            }
             Ok(connection) => {
                 self.connections.insert(token, connection);
                 self.schedule(token);
@@ -359,6 +359,14 @@ impl Worker {
                     connection.end(reason, &mut self.shared);
                 }
             }
+        }
+    }
+
+    fn end_aborted(&mut self) {
+        let aborted = |_: &u64, connection: &mut Connection| connection.is_aborted();
+        let aborted: Vec<_> = self.connections.extract_if(aborted).collect();
+        for (_, connection) in aborted {
+            connection.end(EndReason::DrainTimeout, &mut self.shared);
         }
     }
 

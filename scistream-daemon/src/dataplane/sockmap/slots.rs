@@ -184,8 +184,34 @@ impl Lease {
         }
     }
 
+    /// The counters of this use of the slot, for others to read.
+    pub fn view(&self) -> SlotView {
+        let (index, generation) = self.id();
+        SlotView {
+            program: Arc::clone(&self.program),
+            index,
+            generation,
+        }
+    }
+
     fn slot(&self) -> Option<&DirectionSlot> {
         self.program.slots().get(self.index)
+    }
+}
+
+/// One use of a slot, for reading. It outlives the lease, and reads nothing then.
+pub struct SlotView {
+    program: Arc<Program>,
+    index: u32,
+    generation: u32,
+}
+
+impl SlotView {
+    /// Bytes the verdict redirected.
+    pub fn redirected(&self) -> u64 {
+        let slot = self.program.slots().get(self.index);
+        slot.filter(|slot| slot.generation.load() as u32 == self.generation)
+            .map_or(0, |slot| slot.redirected.load())
     }
 }
 

@@ -8,10 +8,31 @@ use crate::cli::HostPort;
 
 const PLENTY: Duration = Duration::from_secs(30);
 
-fn dialer(targets: &[String], timeout: Duration) -> Dialer {
+fn dialer(targets: &[String], timeout: Duration) -> Dialling {
     let specs: Vec<HostPort> = targets.iter().map(|spec| spec.parse().unwrap()).collect();
-    let targets = Targets::resolve(&specs).unwrap();
-    Dialer::new(targets, SocketOptions::default(), timeout)
+    let own = Arc::new(OwnListeners::default());
+    Dialling {
+        targets: Arc::new(Targets::resolve(&specs).unwrap()),
+        dialer: Dialer::new(SocketOptions::default(), timeout, Arc::clone(&own)),
+        own,
+    }
+}
+
+/// A dialler with its targets.
+struct Dialling {
+    targets: Arc<Targets>,
+    dialer: Dialer,
+    own: Arc<OwnListeners>,
+}
+
+impl Dialling {
+    fn prepare(&self) -> Result<Prepared, sys::Error> {
+        self.dialer.prepare(&self.targets)
+    }
+
+    async fn dial(&self, prepared: Prepared, downstream: &TcpStream) -> Result<Dialled, Refusal> {
+        self.dialer.dial(prepared, downstream).await
+    }
 }
 
 /// An accepted socket and its peer.
@@ -52,7 +73,7 @@ fn silent() -> (OwnedFd, Vec<TcpStream>, String) {
     (socket, waiting, address)
 }
 
-async fn dial(dialer: &Dialer, downstream: &TcpStream) -> Result<Dialled, Refusal> {
+async fn dial(dialer: &Dialling, downstream: &TcpStream) -> Result<Dialled, Refusal> {
     dialer.dial(dialer.prepare().unwrap(), downstream).await
 }
 
@@ -150,4 +171,15 @@ fn errors_become_reasons() {
     ] {
         assert_eq!(RefusalReason::of(&errno.into()), reason, "{errno}");
     }
+}
+
+#[tokio::test]
+async fn a_target_that_is_a_listener_of_ours_is_not_dialled() {
+    let (_listener, address) = listening();
+    let dialling = dialer(std::slice::from_ref(&address), PLENTY);
+    dialling.own.add(address.parse().unwrap());
+    let (downstream, _peer) = accepted();
+    let refusal = dial(&dialling, &downstream).await.unwrap_err();
+    assert_eq!(refusal.reason, RefusalReason::UpstreamUnreachable);
+    assert!(refusal.to_string().contains("own listeners"), "{refusal}");
 }

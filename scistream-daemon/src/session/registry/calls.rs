@@ -25,6 +25,10 @@ impl Registry {
         hello: Hello,
         now: Instant,
     ) {
+        if hello.targets.len() > MOST_TARGETS {
+            let error = too_many("prod_listeners", hello.targets.len());
+            return self.answer(ticket, Err(error));
+        }
         let found = self.find(&caller, &id);
         let too_early = match &found {
             Ok(key) => self.phase(*key) == Phase::Opening,
@@ -50,9 +54,6 @@ impl Registry {
         now: Instant,
     ) -> Result<SessionView, SessionError> {
         self.must_be_open(key, id)?;
-        if hello.targets.len() > MOST_TARGETS {
-            return Err(too_many("prod_listeners", hello.targets.len()));
-        }
         if let Some(session) = self.sessions.get_mut(&key) {
             session.announced = hello.targets;
         }
@@ -124,7 +125,10 @@ impl Registry {
 }
 
 /// Whether a call names a number of targets that can be had.
-pub(super) fn targets_fit(targets: &[Target]) -> Result<(), SessionError> {
+///
+/// # Errors
+/// `BadField`.
+pub fn targets_fit(targets: &[Target]) -> Result<(), SessionError> {
     match targets.len() {
         1..=MOST_TARGETS => Ok(()),
         number => Err(too_many("remote_listeners", number)),

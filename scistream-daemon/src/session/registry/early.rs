@@ -11,6 +11,9 @@ use super::super::request::Hello;
 /// Hellos kept at once; whoever sends more gets an answer at once.
 const MOST: usize = 1024;
 
+/// Targets kept at once, in all hellos.
+const MOST_TARGETS: usize = 16_384;
+
 /// A hello that came before its session.
 #[derive(Debug)]
 pub(super) struct EarlyHello {
@@ -45,7 +48,13 @@ impl EarlyHellos {
         hello: Hello,
         now: Instant,
     ) -> bool {
-        if self.keep.is_zero() || self.kept.len() >= MOST {
+        let targets: usize = self
+            .kept
+            .iter()
+            .map(|early| early.hello.targets.len())
+            .sum();
+        let fits = self.kept.len() < MOST && targets + hello.targets.len() <= MOST_TARGETS;
+        if self.keep.is_zero() || !fits {
             return false;
         }
         self.kept.push_back(EarlyHello {

@@ -285,3 +285,6 @@ impl Registry {
         self.end(key, code, sentence, now, error.as_ref());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::super::caller::Caller;
 use super::super::error::{Resource, SessionError, Unavailable};
 use super::super::event::ChangeCode;
-use super::super::exchange::{Input, Output, SessionKey, Terms, Ticket};
+use super::super::exchange::{Output, SessionKey, Terms, Ticket};
 use super::super::id::SessionId;
 use super::super::phase::{Phase, Step};
 use super::super::request::{CreateSession, Greeting};
@@ -311,3 +311,6 @@ impl Registry {
         self.end(key, ChangeCode::OpenFailed, sentence, now, Some(&error));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,17 +109,17 @@ struct World {
     actual: HashMap<SessionKey, Actual>,
     ids: HashMap<SessionId, SessionKey>,
     /// Callers that wait, and those that are answered.
-    waiting: HashMap<Ticket, Waits>,
+    waiting: HashMap<Ticket, WaitsFor>,
     next_ticket: u64,
     blocked: HashSet<u16>,
     sequence: u64,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Waits {
-    ForCreate,
-    ForOther,
-    ForRelease,
+enum WaitsFor {
+    Create,
+    Other,
+    Release,
 }
 
 impl World {
@@ -253,7 +253,7 @@ impl World {
         };
         let actual = &self.actual[&self.ids[&session.id]];
         match waits {
-            Waits::ForCreate => {
+            WaitsFor::Create => {
                 assert!(!actual.closing, "ready, and not on its way out");
                 assert_eq!(
                     actual.open.len(),
@@ -262,7 +262,7 @@ impl World {
                 );
                 assert!(!session.listeners.is_empty());
             }
-            Waits::ForRelease => {
+            WaitsFor::Release => {
                 assert!(actual.closed, "released means that nothing listens");
                 let drains = session.phase == Phase::Draining;
                 assert!(
@@ -270,11 +270,11 @@ impl World {
                     "released at once means that nothing is left"
                 );
             }
-            Waits::ForOther => assert!(session.phase.is_open()),
+            WaitsFor::Other => assert!(session.phase.is_open()),
         }
     }
 
-    fn ticket(&mut self, waits: Waits) -> Ticket {
+    fn ticket(&mut self, waits: WaitsFor) -> Ticket {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
         self.waiting.insert(ticket, waits);
@@ -303,13 +303,13 @@ impl World {
         let (caller, id) = (self.caller(), self.id());
         let input = match self.dice.below(7) {
             0 | 1 => Input::Create {
-                ticket: self.ticket(Waits::ForCreate),
+                ticket: self.ticket(WaitsFor::Create),
                 caller,
                 id,
                 request: Box::new(self.request()),
             },
             2 => Input::Hello {
-                ticket: self.ticket(Waits::ForOther),
+                ticket: self.ticket(WaitsFor::Other),
                 caller,
                 id,
                 hello: Hello {
@@ -318,13 +318,13 @@ impl World {
                 },
             },
             3 => Input::Update {
-                ticket: self.ticket(Waits::ForOther),
+                ticket: self.ticket(WaitsFor::Other),
                 caller,
                 id,
                 targets: self.targets(),
             },
             4 => Input::Release {
-                ticket: self.ticket(Waits::ForRelease),
+                ticket: self.ticket(WaitsFor::Release),
                 caller,
                 id,
                 drain: self.drain(),
