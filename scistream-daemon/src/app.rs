@@ -4,7 +4,9 @@
 //!   bind ── plane ── admission ── accept … signal ── close listeners ── drain ── stop
 //! ```
 
+mod answers;
 mod planes;
+mod serve;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -14,8 +16,11 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::cli::{ForwardArgs, HostPort, ProbeArgs};
+use crate::audit::AuditError;
+use crate::cli::{ForwardArgs, HostPort, LogArgs, ProbeArgs, ServeArgs};
+use crate::config::ConfigError;
 use crate::connection_log::ConnectionLog;
+use crate::control::ControlError;
 use crate::dataplane::choose::Decline;
 use crate::dataplane::engine::EngineError;
 use crate::dataplane::{PlaneChoice, RelayLimits};
@@ -30,6 +35,7 @@ use crate::probe;
 use crate::probe::report::Report;
 use crate::stats;
 use crate::sys::rlimit::OpenFiles;
+pub use answers::{Answer, config, policy};
 use planes::LocalApps;
 
 /// Threads that accept and dial; the planes have their own. More than a few only take the cores
@@ -39,9 +45,26 @@ const SHELL_THREADS_MAX: usize = 4;
 /// Why the gateway could not start, or stopped; each displays as one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
+    /// Control calls cannot be recorded.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A listener could not be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The settings file cannot be read.
+    #[error("cannot read {}: {cause}; check the path and its permissions", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel answered.
+        cause: io::Error,
+    },
+    /// The control port cannot be had.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// A plane was insisted on that this host cannot offer.
     #[error("{0}; or use --plane auto")]
     Decline(#[from] Decline),
@@ -74,11 +97,37 @@ pub enum AppError {
     Target(#[from] ResolveError),
 }
 
-/// Runs `s2cs forward` until it is told to stop.
-///
-/// # Errors
-/// What kept it from starting.
-pub fn forward(args: &ForwardArgs) -> Result<(), AppError> {
+/// What runs until it is told to stop.
+#[derive(Clone, Copy, Debug)]
+pub enum Job<'a> {
+    /// `s2cs forward`.
+    Forward(&'a ForwardArgs),
+    /// `s2cs serve`.
+    Serve(&'a ServeArgs),
+}
+
+impl Job<'_> {
+    /// How it logs.
+    pub fn log(&self) -> LogArgs {
+        match self {
+            Self::Forward(args) => args.log.clone(),
+            Self::Serve(args) => serve::log(args),
+        }
+    }
+
+    /// Runs until it is told to stop.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub fn run(&self) -> Result<(), AppError> {
+        match self {
+            Self::Forward(args) => on_threads(forward(args)),
+            Self::Serve(args) => on_threads(serve::serve(args)),
+        }
+    }
+}
+
+fn on_threads(job: impl Future<Output = Result<(), AppError>>) -> Result<(), AppError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads((planes::cores() / 2).clamp(1, SHELL_THREADS_MAX))
         .thread_name("s2cs-shell")
@@ -88,7 +137,7 @@ pub fn forward(args: &ForwardArgs) -> Result<(), AppError> {
             what: "threads",
             cause,
         })?;
-    let outcome = runtime.block_on(serve(args));
+    let outcome = runtime.block_on(job);
     // A look-up that hangs must not hold up the end.
     runtime.shutdown_background();
     outcome
@@ -112,7 +161,7 @@ pub fn probe(args: &ProbeArgs) -> io::Result<Report> {
     Ok(report)
 }
 
-async fn serve(args: &ForwardArgs) -> Result<(), AppError> {
+async fn forward(args: &ForwardArgs) -> Result<(), AppError> {
     let mut signals = Signals::install()?;
     let open_files = limits::raise_open_files();
     let options = SocketOptions {

@@ -1,5 +1,7 @@
 //! The command line of `s2cs`: what an operator may ask for, parsed once into values.
 
+mod config;
+mod serve;
 mod values;
 
 use std::path::PathBuf;
@@ -7,17 +9,29 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub use config::{ConfigCheckArgs, ConfigCommand, PolicyCommand, PolicyTestArgs, RoleName};
+pub use serve::{DataMover, ServeArgs, with_dashes};
 pub use values::{HostPort, LogFormat, TimeLimit, ValueError};
 
 use crate::dataplane::PlaneChoice;
 
 /// SciStream's gateway: relays TCP in the kernel and loses nothing.
 #[derive(Debug, Parser)]
-#[command(name = "s2cs", version, about, max_term_width = 100)]
+#[command(
+    name = "s2cs",
+    version,
+    about,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Args {
-    /// What to do.
+    /// What to do; `serve` if nothing is said.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+
+    /// What `serve` takes.
+    #[command(flatten)]
+    pub serve: ServeArgs,
 }
 
 /// The subcommands.
@@ -25,12 +39,20 @@ pub struct Args {
 pub enum Command {
     /// Relay every connection accepted on the listeners to the targets, until SIGTERM or SIGINT.
     Forward(Box<ForwardArgs>),
+    /// Serve SciStream's control protocol: sessions on demand. This is what `s2cs` alone does.
+    Serve(Box<ServeArgs>),
+    /// The settings file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The rules of who may do what.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Say what this host can do and what holds it back; exits 0 (ok), 1 (warnings) or 2 (failures).
     Probe(ProbeArgs),
 }
 
 /// `s2cs forward`.
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug)]
 pub struct ForwardArgs {
     /// Where to accept: an address or host name with a port, 0 for any free one; repeatable. `[::]`
     /// takes IPv6 only, so give 0.0.0.0 beside it for both.
@@ -95,7 +117,7 @@ pub struct ForwardArgs {
 }
 
 /// How to log.
-#[derive(ClapArgs, Debug)]
+#[derive(ClapArgs, Clone, Debug, Default)]
 pub struct LogArgs {
     /// `text` for people, `json` for one flat object a line.
     #[arg(long = "log-format", value_enum, default_value_t)]

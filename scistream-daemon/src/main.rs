@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use scistream_daemon::cli::{Args, Command, ForwardArgs, ProbeArgs};
+use scistream_daemon::cli::{Args, Command, ProbeArgs, with_dashes};
 use scistream_daemon::{app, telemetry};
 
 /// Something failed at run time.
@@ -13,24 +13,41 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    match Args::parse().command {
-        Command::Forward(args) => forward(&args),
-        Command::Probe(args) => probe(&args),
+    let Args { command, serve } = Args::parse_from(with_dashes(std::env::args_os()));
+    match command {
+        None => run(app::Job::Serve(&serve)),
+        Some(Command::Serve(args)) => run(app::Job::Serve(&args)),
+        Some(Command::Forward(args)) => run(app::Job::Forward(&args)),
+        Some(Command::Config(command)) => answer(app::config(&command)),
+        Some(Command::Policy(command)) => answer(app::policy(&command)),
+        Some(Command::Probe(args)) => probe(&args),
     }
 }
 
-fn forward(args: &ForwardArgs) -> ExitCode {
-    let _log_until_the_end = match telemetry::init(&args.log) {
+/// Runs until told to stop, with a log.
+fn run(job: app::Job<'_>) -> ExitCode {
+    let _log_until_the_end = match telemetry::init(&job.log()) {
         Ok(guard) => guard,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::from(USAGE);
         }
     };
-    match app::forward(args) {
+    match job.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+/// Prints what was asked for.
+fn answer(answer: Result<app::Answer, app::AppError>) -> ExitCode {
+    match answer {
+        Ok(answer) => ExitCode::from(answer.print()),
+        Err(error) => {
+            eprintln!("error: {error}");
             ExitCode::from(FAILURE)
         }
     }
