@@ -61,7 +61,6 @@ fn a_missing_or_unknown_option_is_a_usage_error() {
         &["forward", "--listen", ANY],
         &["forward", "--listen", ANY, "--target", ANY, "--fast"],
         &["backward"],
-        &[],
     ] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");
     }
