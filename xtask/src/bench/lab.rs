@@ -76,6 +76,8 @@ pub(super) struct Wanted {
     pub(super) regimes: Vec<Regime>,
     /// Message sizes; the suite's own when empty.
     pub(super) sizes: Vec<u32>,
+    /// Streams and connections; the suite's own when empty.
+    pub(super) counts: Vec<u32>,
     /// Less of everything.
     pub(super) quick: bool,
     pub(super) seed: u64,
@@ -105,6 +107,9 @@ pub(crate) struct LabArgs {
     /// Only messages of these sizes, bytes (512 to 1048576)
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(512..=1_048_576))]
     sizes: Vec<u32>,
+    /// Only so many streams and connections (`scale`)
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    counts: Vec<u32>,
     /// Decides the order [default: the clock]
     #[arg(long)]
     seed: Option<u64>,
@@ -162,6 +167,7 @@ fn wanted(args: &LabArgs, usual: &Usual) -> Wanted {
         nets: chosen(args.nets.clone(), &usual.nets),
         regimes: chosen(args.regimes.clone(), &usual.regimes),
         sizes,
+        counts: args.counts.clone(),
         quick: args.quick,
         seed: args.seed.unwrap_or_else(seed_from_clock),
     }

@@ -13,6 +13,16 @@ use super::table::Table;
 /// The cell of what was not measured.
 const NOTHING: &str = "-";
 
+/// The headings of what [`slopes`] gives.
+pub(super) const SLOPE_HEADINGS: [&str; 6] = [
+    "load",
+    "metric",
+    "subject",
+    "exponent",
+    "outcome",
+    "one more adds",
+];
+
 /// Retransmits per GB from which a cell without wanted loss is marked.
 const MANY_RETRANSMITS: f64 = 100.0;
 
@@ -165,6 +175,7 @@ pub(super) fn slopes(view: &View<'_>) -> Vec<Vec<String>> {
                     subject.to_string(),
                     exponent.words(2),
                     judge::is_linear(exponent).to_string(),
+                    slope(view, &scenes, subject, metric),
                 ]);
             }
         }
@@ -172,9 +183,24 @@ pub(super) fn slopes(view: &View<'_>) -> Vec<Vec<String>> {
     rows
 }
 
+/// What one more stream or connection adds, by the first and the last count.
+fn slope(view: &View<'_>, scenes: &[Scene], subject: Subject, metric: Metric) -> String {
+    let at = |scene: &Scene| {
+        let figure = view.figure(*scene, subject, metric)?;
+        Some((scene.load.measure(), figure.value))
+    };
+    let ends = scenes.first().and_then(at).zip(scenes.last().and_then(at));
+    match ends {
+        Some(((few, low), (many, high))) if many > few => {
+            let (added, unit) = ((high - low) / (many - few), metric.unit());
+            format!("{added:.3e} {unit}")
+        }
+        Some(_) | None => NOTHING.to_owned(),
+    }
+}
+
 fn slope_table(rows: Vec<Vec<String>>) -> Table {
-    let headings = ["load", "metric", "subject", "exponent", "outcome"].map(str::to_owned);
-    let mut table = Table::new(headings.to_vec());
+    let mut table = Table::new(SLOPE_HEADINGS.map(str::to_owned).to_vec());
     rows.into_iter().for_each(|row| table.push(row));
     table
 }

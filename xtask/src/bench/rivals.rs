@@ -95,6 +95,7 @@ mod tests {
                 nets: usual.nets,
                 regimes: usual.regimes,
                 sizes: Vec::new(),
+                counts: Vec::new(),
                 quick,
                 seed: 1,
             };

@@ -64,13 +64,15 @@ impl Suite for Scale {
         } else {
             &CONNECTIONS
         };
-        let streams = STREAMS.map(|count| (vec![Load::Streams { count }], STREAMS_FOR));
-        let crowds = connections.iter().map(|&count| {
+        let is_wanted = |count: &u32| wanted.counts.is_empty() || wanted.counts.contains(count);
+        let streams = STREAMS.into_iter().filter(is_wanted);
+        let streams = streams.map(|count| (vec![Load::Streams { count }], STREAMS_FOR));
+        let crowds = connections.iter().copied().filter(is_wanted).map(|count| {
             let loads = vec![Load::Idle { count }, Load::Trickle { count }];
             (loads, CONNECTIONS_FOR)
         });
         let mut groups = Vec::new();
-        for (loads, duration) in streams.into_iter().chain(crowds) {
+        for (loads, duration) in streams.chain(crowds) {
             for &net in &wanted.nets {
                 let visit = |&subject: &Subject| Visit {
                     ground: Ground {
@@ -110,6 +112,7 @@ mod tests {
                 nets: usual.nets,
                 regimes: usual.regimes,
                 sizes: Vec::new(),
+                counts: Vec::new(),
                 quick,
                 seed: 1,
             };

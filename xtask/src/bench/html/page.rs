@@ -190,11 +190,8 @@ fn growth(view: &View<'_>) -> String {
     let slopes = markdown::slopes(view);
     section(
         "How it grows",
-        "The exponent of the power of the count that fits best: 0 is constant, 1 linear, more than 1 worse than linear.",
-        &table(
-            &["load", "metric", "subject", "exponent", "outcome"],
-            &slopes,
-        ),
+        "The exponent of the power of the count that fits best: 0 is constant, 1 linear, more than 1 worse than linear. The last column is the slope between the least and the most.",
+        &table(&markdown::SLOPE_HEADINGS, &slopes),
     ) + &section("Growth, drawn", "One plot for each metric and load.", &rows)
         + &section(
             "Limits of this machine",
