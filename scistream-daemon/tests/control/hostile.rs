@@ -129,7 +129,12 @@ async fn thousands_who_open_and_say_nothing_do_not_keep_others_out() {
         open_files.soft > 2 * SILENT as u64 + 1_000,
         "raise the limit on open files: {open_files:?}"
     );
-    let rig = Rig::start().await;
+    // Fewer than come: those who are silent must push out each other.
+    let rig = Rig::with(|settings, _| {
+        settings.control.max_unproven = 64;
+        settings.control.max_connections = 1_000;
+    })
+    .await;
     let proven = rig.old().await;
     session(&proven, "alice", "before", 1).await;
     let address = rig.address;
