@@ -42,7 +42,7 @@ impl Usage {
 }
 
 /// Shares `cap` among connections by what each did since the last time; `None` for one that is new.
-/// The parts add up to the cap, as long as that allows [`LEAST`] for each.
+/// The parts add up to the cap, as long as that allows 8 KiB/s for each.
 pub fn among_connections(cap: Rate, usages: &[Option<Usage>]) -> Vec<Rate> {
     let number = usages.len() as u64;
     if number == 0 {
