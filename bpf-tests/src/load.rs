@@ -30,14 +30,19 @@ const BACKLOG: i32 = 4_096;
 /// # Errors
 /// When the address is not of this place.
 pub fn listen<'a>(place: impl Into<Place<'a>>, address: IpAddr) -> Result<TcpListener> {
-    let listener = place.into().enter(|| {
-        let domain = socket2::Domain::for_address((address, 0).into());
+    place.into().enter(|| listen_at((address, 0).into()))?
+}
+
+/// Listens at `address` of this place, with room for many connections that wait.
+pub(crate) fn listen_at(address: SocketAddr) -> Result<TcpListener> {
+    let listen = || {
+        let domain = socket2::Domain::for_address(address);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.bind(&SocketAddr::from((address, 0)).into())?;
+        socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok::<TcpListener, std::io::Error>(socket.into())
-    })?;
-    listener.with_context(|| format!("cannot listen on {address}"))
+    };
+    listen().with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Dials `address` at `place` and takes the connection that arrives at `listener`, directly or

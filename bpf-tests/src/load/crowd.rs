@@ -3,8 +3,12 @@
 //! ```text
 //!   dialling   open all, one byte each way ── prints `open N CONTROL` ── waits for a connection to
 //!              CONTROL ── each connection sends a stamp every so often ── prints what came back
-//!   answering  listens beside its likes (SO_REUSEPORT), sends back whatever comes, until it ends
+//!   answering  listens, sends back whatever comes, until it ends
 //! ```
+//!
+//! Several answering processes have a port each, and that is how they are to be used: where tens of
+//! thousands of connections have one target, the kernel searches ever longer for a free port to
+//! dial from (beyond half of all ports, milliseconds for each).
 //!
 //! A process here is this program started anew with [`Part`] as its options; [`Crowd`] starts and
 //! ends them. While nothing is sent, nobody wakes up: what is measured then is the relay's doing.
@@ -46,7 +50,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 pub enum Part {
     /// Send back whatever comes
     Answer {
-        /// Where to listen, beside others
+        /// Where to listen
         at: SocketAddr,
     },
     /// Open connections, keep them quiet, then let them trickle
@@ -77,14 +81,14 @@ pub struct Trickled {
 pub struct Crowd {
     dialling: Vec<Dialling>,
     /// Ended after those who dial.
-    _answering: Answering,
+    _answering: Vec<Answering>,
 }
 
-/// Processes that answer at one address.
+/// A process that answers.
 #[derive(Debug)]
 pub struct Answering {
     address: SocketAddr,
-    _processes: Vec<Process>,
+    _process: Process,
 }
 
 #[derive(Debug)]
@@ -97,35 +101,25 @@ struct Dialling {
 pub type Start<'a> = &'a dyn Fn(&Netns) -> Command;
 
 impl Answering {
-    /// Starts enough processes at `place` for `count` connections to a free port of `address`.
+    /// Starts a process at `place` that answers on a free port of `address`, for up to
+    /// [`MOST_PER_PROCESS`] connections.
     ///
     /// # Errors
-    /// When one of them does not listen in time.
-    pub fn start(
-        start: Start<'_>,
-        place: &Netns,
-        address: std::net::IpAddr,
-        count: usize,
-    ) -> Result<Self> {
+    /// When it does not listen in time.
+    pub fn start(start: Start<'_>, place: &Netns, address: std::net::IpAddr) -> Result<Self> {
         let port = crate::netns::Place::from(place).free_port(address)?;
         let address = SocketAddr::new(address, port);
-        // The kernel spreads connections by chance: one process more than would just do.
-        let processes = count.div_ceil(MOST_PER_PROCESS) + usize::from(count > MOST_PER_PROCESS);
-        let one = |_| {
-            let mut command = start(place);
-            command.args(["answer", &address.to_string()]);
-            let process = Process::spawn(command)?;
-            process.wait_for_line(LISTEN_DEADLINE, |line| (line == "listening").then_some(()))?;
-            Ok(process)
-        };
-        let processes: Result<_> = (0..processes).map(one).collect();
+        let mut command = start(place);
+        command.args(["answer", &address.to_string()]);
+        let process = Process::spawn(command)?;
+        process.wait_for_line(LISTEN_DEADLINE, |line| (line == "listening").then_some(()))?;
         Ok(Self {
             address,
-            _processes: processes?,
+            _process: process,
         })
     }
 
-    /// Where they listen.
+    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -141,7 +135,7 @@ impl Crowd {
         place: &Netns,
         (count, every): (usize, Duration),
         addresses: &[SocketAddr],
-        answering: Answering,
+        answering: Vec<Answering>,
     ) -> Result<Self> {
         let processes = count.div_ceil(MOST_PER_PROCESS);
         let mut started = Vec::new();
@@ -222,7 +216,7 @@ fn parse(words: &str) -> Result<Trickled> {
 pub fn run(part: Part) -> Result<()> {
     match part {
         Part::Answer { at } => {
-            let listener = echo::listen_beside_others(at)?;
+            let listener = super::listen_at(at)?;
             say("listening")?;
             answer(listener)
         }
@@ -358,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_stamp_comes_back_from_the_one_who_answers() {
-        let listener = echo::listen_beside_others("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = super::super::listen_at("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let answering = std::thread::spawn(move || answer(listener));
         let streams: Vec<_> = (0..5).map(|_| open_one(address).unwrap()).collect();

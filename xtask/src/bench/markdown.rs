@@ -193,7 +193,10 @@ fn slope(view: &View<'_>, scenes: &[Scene], subject: Subject, metric: Metric) ->
     match ends {
         Some(((few, low), (many, high))) if many > few => {
             let (added, unit) = ((high - low) / (many - few), metric.unit());
-            format!("{added:.3e} {unit}")
+            if added.abs() < 0.001 {
+                return format!("{added:.0e} {unit}");
+            }
+            format!("{added:.3} {unit}")
         }
         Some(_) | None => NOTHING.to_owned(),
     }

@@ -2,9 +2,9 @@
 //! relays as one's descriptors make necessary.
 //!
 //! ```text
-//!   dialling processes ──► relay 1 ─┐
-//!            (take turns)   relay 2 ─┼─► answering processes
-//!                           ...     ─┘
+//!   dialling processes ──► relay 1 ──► answering process 1
+//!            (take turns)   relay 2 ──► answering process 2
+//!                           ...
 //!        quiet: memory, CPU, switches          trickling: latency, CPU, switches
 //! ```
 
@@ -57,30 +57,24 @@ pub(super) fn play(visit: &Visit, tools: Tools<'_>, count: u32) -> Result<Vec<(L
         }
     }
     let start = |place: &Netns| part(place);
-    let connections = count as usize;
-    let answering = Answering::start(
-        &start,
-        site.consumer().netns(),
-        site.consumer_ip(),
-        connections,
-    )?;
-    let chains = chains(visit, tools, (&site, answering.address()), count)?;
+    let (near, far) = (site.producer(), site.consumer());
+    let answering: Vec<Answering> = (0..count.div_ceil(MOST_PER_RELAY))
+        .map(|_| Answering::start(&start, far.netns(), site.consumer_ip()))
+        .collect::<Result<_>>()?;
+    let chains: Vec<Chain> = answering
+        .iter()
+        .map(|one| Chain::start(tools.workshop, visit.subject, &site, one.address()))
+        .collect::<Result<_>>()?;
     let addresses: Vec<SocketAddr> = chains.iter().map(Chain::address).collect();
     let before = Memory::read(&chains)?;
-    let producer = site.producer();
-    let crowd = Crowd::open(
-        &start,
-        producer,
-        (connections, EVERY),
-        &addresses,
-        answering,
-    )?;
+    let load = (count as usize, EVERY);
+    let crowd = Crowd::open(&start, near, load, &addresses, answering)?;
     std::thread::sleep(SETTLE);
     let held = Memory::read(&chains)?.beyond(before);
     let mut takes = Vec::new();
     for &load in &visit.loads {
         if matches!(load, Load::Trickle { .. }) {
-            crowd.trickle(producer)?;
+            crowd.trickle(near)?;
         }
         let mut take = watch(visit, tools)?;
         take.measures.extend([
@@ -111,25 +105,9 @@ fn part(place: &Netns) -> Command {
     command
 }
 
-fn chains(
-    visit: &Visit,
-    tools: Tools<'_>,
-    (site, target): (&Site, SocketAddr),
-    count: u32,
-) -> Result<Vec<Chain>> {
-    let relays = if visit.subject == Subject::NoProxy {
-        1
-    } else {
-        count.div_ceil(MOST_PER_RELAY)
-    };
-    (0..relays)
-        .map(|_| Chain::start(tools.workshop, visit.subject, site, target))
-        .collect()
-}
-
 /// In words, what limit of the machine made more than one relay necessary.
 fn limit(subject: Subject, count: u32, relays: usize) -> Option<String> {
-    if relays < 2 {
+    if relays < 2 || subject == Subject::NoProxy {
         return None;
     }
     let descriptors = rustix::process::getrlimit(Resource::Nofile).maximum;

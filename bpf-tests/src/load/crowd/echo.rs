@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use anyhow::{Context as _, Result};
@@ -10,21 +10,6 @@ use rustix::event::epoll;
 
 /// Bytes read at once: a few stamps.
 const BUFFER: usize = 4_096;
-
-/// Listens at `address` beside other processes that do the same.
-///
-/// # Errors
-/// When the address is not of this place.
-pub(super) fn listen_beside_others(address: SocketAddr) -> Result<TcpListener> {
-    let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-    socket.set_reuse_port(true)?;
-    socket
-        .bind(&address.into())
-        .with_context(|| format!("cannot bind {address}"))?;
-    socket.listen(super::super::BACKLOG)?;
-    Ok(socket.into())
-}
 
 /// Sends back whatever comes on every connection that arrives at `listener`, for ever.
 ///
