@@ -6,6 +6,7 @@ use super::tables::{fold, list, table};
 use crate::bench::judge::{self, Judgement};
 use crate::bench::markdown::{self, Facts};
 use crate::bench::metric::Metric;
+use crate::bench::noise::FEWEST_REPEATS;
 use crate::bench::results::{Results, Spread, View};
 use crate::bench::scene::{BUSIEST, Load, Regime, Scene};
 
@@ -95,7 +96,9 @@ fn targets(view: &View<'_>) -> String {
 
 fn losses(view: &View<'_>) -> String {
     let items = judge::losses(view);
-    let words = if items.is_empty() {
+    let words = if view.results.repeats < FEWEST_REPEATS {
+        "Cannot be said: too few repeats."
+    } else if items.is_empty() {
         "Nowhere in this run, outside the noise."
     } else {
         "Cells in which auto is worse than direct (no proxy) or than the best other subject, outside the noise and by more than 1 %; the largest first."
