@@ -29,6 +29,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Where no address is known yet.
 const BLANK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
+/// What the name of a run's folder begins with; its process follows.
+const FOLDER_PREFIX: &str = "run-";
+
 /// What starting a subject takes.
 #[derive(Debug)]
 pub(super) struct Workshop {
@@ -66,7 +69,8 @@ impl Workshop {
     ///
     /// Errors when the folder cannot be made.
     pub(super) fn open(parent: &Path, s2cs: Option<PathBuf>, threads: usize) -> Result<Self> {
-        let folder = parent.join(format!("run-{}", std::process::id()));
+        sweep(parent);
+        let folder = parent.join(format!("{FOLDER_PREFIX}{}", std::process::id()));
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let on_signal = folder.clone();
@@ -269,6 +273,24 @@ impl Relay {
     }
 }
 
+/// Removes the folders of runs that were killed and could not do so themselves.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let id = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(FOLDER_PREFIX));
+        let id = id.and_then(|id| id.parse::<u32>().ok());
+        if id.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists()) {
+            // Another run may be sweeping, too: only what is still there matters.
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
 /// Starts a peer and waits until it listens.
 fn launch(command: Command, listen: SocketAddr) -> Result<Process> {
     let mut process = Process::spawn(command)?;
@@ -314,6 +336,22 @@ fn listens(table: &str, port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_of_killed_runs_are_swept_and_others_are_not() {
+        let parent = std::env::temp_dir().join(format!("sweep-{}", std::process::id()));
+        let own = parent.join(format!("{FOLDER_PREFIX}{}", std::process::id()));
+        // No process has this number: it is above the kernel's largest.
+        let dead = parent.join(format!("{FOLDER_PREFIX}{}", 1 << 23));
+        let other = parent.join("results");
+        for folder in [&own, &dead, &other] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        sweep(&parent);
+        let left = [&own, &dead, &other].map(|folder| folder.exists());
+        fs::remove_dir_all(&parent).unwrap();
+        assert_eq!(left, [true, false, true]);
+    }
 
     #[test]
     fn only_a_listener_on_the_port_counts_as_listening() {
