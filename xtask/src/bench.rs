@@ -127,6 +127,7 @@ fn prepare(needs: &[Need], descriptors: u64) -> Result<()> {
         "bench makes network namespaces and idle-priority threads: run it as root"
     );
     setup::ensure(needs)?;
+    others::adopt_orphans()?;
     raise_descriptor_limit(descriptors)
 }
 

@@ -6,6 +6,8 @@
 //!
 //! The sum only grows, whatever starts, ends or is waited for in between: what an ended process
 //! had used is in its parent's figure. Kernel threads are left out: they work for our load, too.
+//! What ends after its parent, as a peer does whose PID namespace is taken down, stays ours: see
+//! [`adopt_orphans`].
 
 use std::collections::HashSet;
 use std::fs;
@@ -34,6 +36,16 @@ struct Entry {
     id: u32,
     parent: u32,
     ticks: u64,
+}
+
+/// Makes descendants of ours that lose their parent children of ours, where they would have become
+/// init's, and their time somebody else's. They stay zombies until we end: a few hundred entries of
+/// the process table in the longest run.
+///
+/// Errors when the kernel refuses (`PR_SET_CHILD_SUBREAPER`, prctl(2)).
+pub(super) fn adopt_orphans() -> Result<()> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .context("cannot become the parent of orphans: prctl(PR_SET_CHILD_SUBREAPER)")
 }
 
 impl Others {
@@ -129,6 +141,29 @@ mod tests {
         ];
         // 60 is ours, and 50 is its child though its id is lower.
         assert_eq!(foreign_ticks(&processes, 60), 3);
+    }
+
+    #[test]
+    fn the_time_of_an_orphan_of_ours_stays_ours() {
+        adopt_orphans().unwrap();
+        // The shell ends at once and leaves a loop that the clock ends.
+        let script = "(timeout 0.3 sh -c 'while :; do :; done') >/dev/null 2>&1 & echo $!";
+        let said = std::process::Command::new("sh")
+            .args(["-c", script])
+            .output()
+            .unwrap();
+        let orphan: u32 = String::from_utf8(said.stdout)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        let stat = || fs::read_to_string(format!("/proc/{orphan}/stat")).unwrap();
+        while !stat().contains(") Z ") {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let entry = parse(orphan, &stat()).unwrap();
+        assert_eq!(entry.parent, std::process::id());
+        assert!(entry.ticks > 0, "{entry:?}");
     }
 
     #[test]
