@@ -19,7 +19,7 @@ use bpf_tests::topology::{
 use super::net::Net;
 use super::process_tree::ProcessTree;
 use super::relay::{Relay, Spot, Workshop};
-use super::scene::Regime;
+use super::scene::{Regime, Setting};
 use super::subject::{Maker, Subject};
 
 /// Bits per second of the line in the link-bound regime: low enough that all hosts together leave
@@ -32,6 +32,10 @@ const MTU: u32 = 9_000;
 /// The most bytes of a socket's buffers, on every host: what fills [`LINK_RATE`], and three times
 /// that, over the longest path. All hosts have it, so direct is as well tuned as a relay.
 const BUFFER: u32 = 128 << 20;
+
+/// The most bytes of a socket's receive and send buffers where nobody has set anything: what
+/// `tcp_init` of Linux chooses on a host with 1 GiB of memory or more.
+const INSTALLED: (u32, u32) = (6 << 20, 4 << 20);
 
 /// Congestion control of every host: what hosts have when nobody has touched them. Windows, no
 /// pacing timer.
@@ -50,7 +54,7 @@ const LINE_DEVICE: &str = "to-wan";
 pub(super) struct Ground {
     pub(super) regime: Regime,
     pub(super) net: Net,
-    pub(super) loss_ppm: u32,
+    pub(super) setting: Setting,
     /// Decides what is lost.
     pub(super) seed: u64,
 }
@@ -92,12 +96,14 @@ impl Site {
                 };
                 options.wan.rate = rate;
                 options.wan.queue = options.wan.queue.max(options.wan.rtt);
-                options.wan.loss = f64::from(ground.loss_ppm) / 1e6;
+                if let Setting::Lossy { ppm } = ground.setting {
+                    options.wan.loss = f64::from(ppm) / 1e6;
+                }
                 options.wan.seed = ground.seed;
                 Self::Two(Box::new(TwoGateways::new(&options)?))
             }
         };
-        site.tune(ground.regime)?;
+        site.tune(ground.regime, ground.setting)?;
         Ok(site)
     }
 
@@ -137,14 +143,21 @@ impl Site {
         inner.unwrap_or_default().to_vec()
     }
 
-    fn tune(&self, regime: Regime) -> Result<()> {
-        let options = TcpOptions {
-            receive_buffer: Some([4_096, 131_072, BUFFER]),
-            send_buffer: Some([4_096, 65_536, BUFFER]),
+    fn tune(&self, regime: Regime, setting: Setting) -> Result<()> {
+        let options = |most_received, most_sent| TcpOptions {
+            receive_buffer: Some([4_096, 131_072, most_received]),
+            send_buffer: Some([4_096, 65_536, most_sent]),
             congestion_control: Some(CONTROL.to_owned()),
         };
-        for host in self.hosts() {
-            host.tune(&options)?;
+        let hosts = self.hosts();
+        for (at, host) in hosts.iter().enumerate() {
+            let is_end = at == 0 || at + 1 == hosts.len();
+            host.tune(&match setting {
+                Setting::AsInstalled if is_end => options(INSTALLED.0, INSTALLED.1),
+                Setting::AsInstalled | Setting::Tuned | Setting::Lossy { .. } => {
+                    options(BUFFER, BUFFER)
+                }
+            })?;
             // A load that pauses between two sizes is not to start anew.
             host.netns()
                 .set_sysctl("net.ipv4.tcp_slow_start_after_idle", "0")?;
@@ -191,7 +204,7 @@ pub(super) fn settings() -> Vec<String> {
             LINK_RATE as f64 / 1e9
         ),
         format!(
-            "Buffers of up to {} MiB on every host and {CONTROL}; link-bound, {LINE_CONTROL} on the gateways' routes over the line, for every subject alike. No slow start after idle.",
+            "Buffers of up to {} MiB on every host and {CONTROL} (*endpoints as installed*: 6 MiB to receive and 4 MiB to send on producer and consumer, Linux's own maxima); link-bound, {LINE_CONTROL} on the gateways' routes over the line, for every subject alike. No slow start after idle.",
             BUFFER >> 20
         ),
         "Direct (no proxy): the gateways route, nobody relays. With two gateways every relay runs on both; stunnel and ssh have an end on each, and with one gateway the far end on the consumer.".to_owned(),

@@ -3,6 +3,7 @@
 //! ```text
 //!   link-bound            all subjects    512 B ... 1 MiB flat out, 16 KiB paced
 //!   link-bound, 0.01 %    few subjects    64 KiB flat out, from 24 ms on
+//!   ..., as installed     few subjects    64 KiB flat out, from 58 ms on
 //!   CPU-bound             few subjects    64 KiB flat out, metered
 //! ```
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 use super::chain::Ground;
 use super::lab::{Suite, Usual, Wanted, those};
 use super::net::Net;
-use super::scene::{Load, Regime};
+use super::scene::{Load, Regime, Setting};
 use super::session::Visit;
 use super::subject::Subject;
 
@@ -25,13 +26,9 @@ const ONE_SIZE: u32 = 65_536;
 const PACED_SIZE: u32 = 16_384;
 /// Packets of a million that are lost, where some are.
 const LOSS_PPM: u32 = 100;
-/// Milliseconds from which loss is tried.
-const LOSSY_FROM_MS: f64 = 24.0;
 
 /// How long a link-bound load is measured.
 const LINK_BOUND: Duration = Duration::from_millis(350);
-/// Where packets are lost: some losses must fall into it.
-const LOSSY: Duration = Duration::from_secs(3);
 /// Flat out on all cores.
 const CPU_BOUND: Duration = Duration::from_millis(600);
 
@@ -59,6 +56,8 @@ const QUICK_SUBJECTS: [Subject; 4] = [
 ];
 /// Where packets are lost.
 const LOSSY_SUBJECTS: [Subject; 2] = [Subject::NoProxy, Subject::Auto];
+/// Where endpoints are as installed: what their owners see today, and with whom in between.
+const AS_INSTALLED_SUBJECTS: [Subject; 3] = [Subject::NoProxy, Subject::Auto, Subject::Haproxy];
 /// CPU-bound on every network: what the target compares, and the plane that bulk takes. The
 /// others, whose cost does not depend on the distance, only on the shortest.
 const CPU_SUBJECTS: [Subject; 4] = [
@@ -67,6 +66,32 @@ const CPU_SUBJECTS: [Subject; 4] = [
     Subject::Auto,
     Subject::Haproxy,
 ];
+
+/// A setting in which distance is hard on those who are not made for it.
+#[derive(Clone, Copy, Debug)]
+struct Hardship {
+    setting: Setting,
+    /// The shortest round trip for which it is tried, milliseconds.
+    from_ms: f64,
+    subjects: &'static [Subject],
+    duration: Duration,
+}
+
+/// Some losses must fall into the time.
+const LOSSY: Hardship = Hardship {
+    setting: Setting::Lossy { ppm: LOSS_PPM },
+    from_ms: 24.0,
+    subjects: &LOSSY_SUBJECTS,
+    duration: Duration::from_secs(3),
+};
+
+/// Linux's own buffers fill [`LINK_RATE`](super::chain::LINK_RATE) over shorter paths.
+const AS_INSTALLED: Hardship = Hardship {
+    setting: Setting::AsInstalled,
+    from_ms: 58.0,
+    subjects: &AS_INSTALLED_SUBJECTS,
+    duration: Duration::from_millis(700),
+};
 
 /// The suite.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +127,8 @@ impl Suite for Fabric {
         for net in nets {
             if wanted.regimes.contains(&Regime::LinkBound) {
                 groups.push(link_bound(net, wanted));
-                groups.extend(lossy(net, wanted));
+                groups.extend(hard(net, wanted, LOSSY));
+                groups.extend(hard(net, wanted, AS_INSTALLED));
             }
             if wanted.regimes.contains(&Regime::CpuBound) {
                 groups.extend(cpu_bound(net, wanted));
@@ -121,8 +147,9 @@ impl Suite for Fabric {
             format!(
                 "With loss: every segment is lost with a probability of {} %, from 24 ms on; {} s after 8 s of warm-up.",
                 f64::from(LOSS_PPM) / 1e4,
-                LOSSY.as_secs()
+                LOSSY.duration.as_secs()
             ),
+            "Endpoints as installed: producer and consumer have the buffers that Linux comes with; from 58 ms on, 0.7 s.".to_owned(),
             "CPU-bound: speed first, cost by the CPU meter in a second pass over the same connection. On the shortest path all subjects, on the others direct, splice, auto and haproxy: what a byte costs does not depend on the distance.".to_owned(),
         ]
     }
@@ -138,11 +165,11 @@ fn group(ground: Ground, subjects: &[Subject], loads: &[Load], duration: Duratio
     subjects.iter().map(visit).collect()
 }
 
-fn ground(regime: Regime, net: Net, loss_ppm: u32, wanted: &Wanted) -> Ground {
+fn ground(regime: Regime, net: Net, setting: Setting, wanted: &Wanted) -> Ground {
     Ground {
         regime,
         net,
-        loss_ppm,
+        setting,
         seed: wanted.seed,
     }
 }
@@ -162,24 +189,20 @@ fn link_bound(net: Net, wanted: &Wanted) -> Vec<Visit> {
         .copied()
         .filter(|&subject| subject != Subject::HaproxySplice)
         .collect();
-    let ground = ground(Regime::LinkBound, net, 0, wanted);
+    let ground = ground(Regime::LinkBound, net, Setting::Tuned, wanted);
     group(ground, &subjects, &loads, LINK_BOUND)
 }
 
-fn lossy(net: Net, wanted: &Wanted) -> Option<Vec<Visit>> {
-    let far = net.rtt_ms().is_some_and(|rtt| rtt >= LOSSY_FROM_MS);
+fn hard(net: Net, wanted: &Wanted, hardship: Hardship) -> Option<Vec<Visit>> {
+    let far = net.rtt_ms().is_some_and(|rtt| rtt >= hardship.from_ms);
     // A first look has no time for a window to come down.
     if !far || wanted.quick {
         return None;
     }
-    let ground = ground(Regime::LinkBound, net, LOSS_PPM, wanted);
-    let subjects = those(&wanted.subjects, &LOSSY_SUBJECTS);
-    Some(group(
-        ground,
-        &subjects,
-        &[Load::Bulk { size: ONE_SIZE }],
-        LOSSY,
-    ))
+    let ground = ground(Regime::LinkBound, net, hardship.setting, wanted);
+    let subjects = those(&wanted.subjects, hardship.subjects);
+    let loads = [Load::Bulk { size: ONE_SIZE }];
+    Some(group(ground, &subjects, &loads, hardship.duration))
 }
 
 fn cpu_bound(net: Net, wanted: &Wanted) -> Option<Vec<Visit>> {
@@ -191,7 +214,7 @@ fn cpu_bound(net: Net, wanted: &Wanted) -> Option<Vec<Visit>> {
     } else {
         those(&wanted.subjects, &CPU_SUBJECTS)
     };
-    let ground = ground(Regime::CpuBound, net, 0, wanted);
+    let ground = ground(Regime::CpuBound, net, Setting::Tuned, wanted);
     Some(group(
         ground,
         &subjects,

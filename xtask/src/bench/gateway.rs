@@ -25,7 +25,6 @@ mod verdict;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::ValueEnum as _;
 
 use self::rows::Row;
 use self::run::Settings;
@@ -113,7 +112,7 @@ fn settings(args: GatewayArgs) -> Result<Settings> {
     let usual_rows = if quick {
         &QUICK_ROWS[..]
     } else {
-        Row::value_variants()
+        &Row::USUAL[..]
     };
     let rows = chosen(rows, usual_rows);
     let subjects = if check_meter {

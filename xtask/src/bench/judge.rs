@@ -9,7 +9,7 @@ use super::metric::{Better, Metric};
 use super::noise::{Figure, Finding};
 use super::published::Path;
 use super::results::View;
-use super::scene::{Load, Regime, Scene, percent};
+use super::scene::{Load, Regime, Scene, Setting};
 use super::subject::Subject;
 
 /// Link-bound, up to 24 ms: auto against direct, at least.
@@ -149,21 +149,21 @@ fn bulk(view: &View<'_>, family: Scene, scenes: &[Scene]) -> Vec<Judgement> {
         let words = format!("auto ≥ {bound:.2} × direct{note}, all sizes");
         against(Subject::NoProxy, Bound::AtLeast(bound), words)
     };
-    match (family.regime, family.loss_ppm) {
+    match (family.regime, family.setting) {
         (Regime::CpuBound, _) => {
             let words = format!("auto ≥ {CPU_BOUND_OF_HAPROXY} × haproxy");
             let bound = Bound::AtLeast(CPU_BOUND_OF_HAPROXY);
             vec![against(Subject::Haproxy, bound, words)]
         }
-        (Regime::LinkBound, 0) if rtt < FAR_MS => vec![direct(NEAR_OF_DIRECT, "")],
-        (Regime::LinkBound, 0) => {
+        (Regime::LinkBound, Setting::Lossy { .. }) => vec![direct(LOSSY_OF_DIRECT, "")],
+        (Regime::LinkBound, _) if rtt < FAR_MS => vec![direct(NEAR_OF_DIRECT, "")],
+        (Regime::LinkBound, Setting::Tuned | Setting::AsInstalled) => {
             let mut all = vec![direct(FAR_OF_DIRECT, "")];
             if let Some(legacy) = Path::Legacy.mean_ratio(family.net) {
                 all.push(direct(legacy, " (INDIS'22's relay in user space)"));
             }
             all
         }
-        (Regime::LinkBound, _) => vec![direct(LOSSY_OF_DIRECT, "")],
     }
 }
 
@@ -212,14 +212,9 @@ fn judged(family: Scene, target: String, found: Option<Figure>, bound: Bound) ->
     let Scene {
         regime,
         net,
-        loss_ppm,
+        setting,
         load,
     } = family;
-    let loss = if loss_ppm > 0 {
-        format!(", {} lost", percent(loss_ppm))
-    } else {
-        String::new()
-    };
     let kind = match load {
         Load::Bulk { .. } => "flat out",
         Load::Paced { .. } => "paced",
@@ -228,7 +223,7 @@ fn judged(family: Scene, target: String, found: Option<Figure>, bound: Bound) ->
         Load::Trickle { .. } => "trickling connections",
     };
     Judgement {
-        place: format!("{}{loss}, {kind}, {regime}", net.title()),
+        place: format!("{}{setting}, {kind}, {regime}", net.title()),
         target,
         found,
         outcome: bound.judge(found),

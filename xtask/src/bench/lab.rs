@@ -318,7 +318,7 @@ fn take_once(visit: &Visit, tools: Tools<'_>, repeat: usize) -> Result<Vec<Sampl
         scene: Scene {
             regime: visit.ground.regime,
             net: visit.ground.net,
-            loss_ppm: visit.ground.loss_ppm,
+            setting: visit.ground.setting,
             load,
         },
         subject: visit.subject,

@@ -6,7 +6,7 @@ use super::metric::Metric;
 use super::noise::Figure;
 use super::others::DISTURBED;
 use super::results::{Results, View};
-use super::scene::{BUSIEST, Load, Scene};
+use super::scene::{BUSIEST, Load, Scene, Setting};
 use super::subject::Subject;
 use super::table::Table;
 
@@ -264,7 +264,7 @@ fn cells(view: &View<'_>, scene: Scene, subject: Subject, metric: Metric) -> Vec
     };
     let figure = view.figure(scene, subject, metric);
     let many = metric == Metric::RetransmitsPerGb
-        && scene.loss_ppm == 0
+        && !matches!(scene.setting, Setting::Lossy { .. })
         && figure.is_some_and(|figure| figure.value > MANY_RETRANSMITS);
     let mark = if many { " !" } else { "" };
     let mut cells = vec![format!("{}{mark}", cell(figure, metric.digits()))];

@@ -10,7 +10,7 @@ use clap::ValueEnum as _;
 use super::chain::Ground;
 use super::lab::{Suite, Usual, Wanted};
 use super::net::Net;
-use super::scene::{Load, Regime};
+use super::scene::{Load, Regime, Setting};
 use super::session::Visit;
 use super::subject::Subject;
 
@@ -61,7 +61,7 @@ impl Suite for Rivals {
                     ground: Ground {
                         regime,
                         net,
-                        loss_ppm: 0,
+                        setting: Setting::Tuned,
                         seed: wanted.seed,
                     },
                     subject,

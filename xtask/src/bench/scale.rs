@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::chain::Ground;
 use super::lab::{Suite, Usual, Wanted};
 use super::net::Net;
-use super::scene::{Load, Regime};
+use super::scene::{Load, Regime, Setting};
 use super::session::Visit;
 use super::subject::Subject;
 
@@ -78,7 +78,7 @@ impl Suite for Scale {
                     ground: Ground {
                         regime: Regime::CpuBound,
                         net,
-                        loss_ppm: 0,
+                        setting: Setting::Tuned,
                         seed: wanted.seed,
                     },
                     subject,

@@ -54,6 +54,25 @@ pub(crate) enum Load {
     },
 }
 
+/// What a connection has to do with besides distance. Figures of two settings are never mixed.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Setting {
+    /// Nothing: every host has buffers for the distance, and no packet is lost.
+    #[default]
+    Tuned,
+    /// The same, but the WAN loses packets at random.
+    Lossy {
+        /// So many of a million.
+        ppm: u32,
+    },
+    /// Producer and consumer as Linux is installed, with buffers for short distances. The gateways
+    /// are tuned.
+    AsInstalled,
+}
+
 /// One scene; several subjects play it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub(crate) struct Scene {
@@ -61,9 +80,9 @@ pub(crate) struct Scene {
     pub(crate) regime: Regime,
     /// The network.
     pub(crate) net: Net,
-    /// Packets of a million that the WAN loses, at random.
+    /// What else there is on the way.
     #[serde(default)]
-    pub(crate) loss_ppm: u32,
+    pub(crate) setting: Setting,
     /// The load.
     pub(crate) load: Load,
 }
@@ -107,26 +126,27 @@ impl fmt::Display for Load {
     }
 }
 
+impl fmt::Display for Setting {
+    /// Nothing, or words that follow the name of a network.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tuned => Ok(()),
+            Self::Lossy { ppm } => write!(f, ", {} % lost", f64::from(*ppm) / 10_000.0),
+            Self::AsInstalled => f.write_str(", endpoints as installed"),
+        }
+    }
+}
+
 impl fmt::Display for Scene {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             regime,
             net,
-            loss_ppm,
+            setting,
             load,
         } = self;
-        write!(f, "{regime}, {net}")?;
-        if *loss_ppm > 0 {
-            write!(f, ", {} lost", percent(*loss_ppm))?;
-        }
-        write!(f, ", {load}")
+        write!(f, "{regime}, {net}{setting}, {load}")
     }
-}
-
-/// `0.01 %` for 100 in a million.
-pub(super) fn percent(ppm: u32) -> String {
-    let percent = f64::from(ppm) / 10_000.0;
-    format!("{percent} %")
 }
 
 /// `512 B`, `16 KiB`, `1 MiB`.
@@ -156,12 +176,20 @@ mod tests {
         let scene = Scene {
             regime: Regime::LinkBound,
             net: Net::LongWan,
-            loss_ppm: 100,
+            setting: Setting::Lossy { ppm: 100 },
             load: Load::Bulk { size: 16_384 },
         };
         assert_eq!(
             scene.to_string(),
             "link-bound, Long WAN, 0.01 % lost, 16 KiB flat out"
+        );
+        let plain = Scene {
+            setting: Setting::AsInstalled,
+            ..scene
+        };
+        assert_eq!(
+            plain.to_string(),
+            "link-bound, Long WAN, endpoints as installed, 16 KiB flat out"
         );
         assert_eq!(bytes(1 << 20), "1 MiB");
         assert_eq!(bytes(1_500), "1500 B");
@@ -173,7 +201,7 @@ mod tests {
         let scene = Scene {
             regime: Regime::CpuBound,
             net: Net::One,
-            loss_ppm: 0,
+            setting: Setting::AsInstalled,
             load: Load::Trickle { count: 1_000 },
         };
         let text = serde_json::to_string(&scene).unwrap();

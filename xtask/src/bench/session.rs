@@ -26,7 +26,7 @@ use super::metric::Metric;
 use super::multitude;
 use super::relay::Workshop;
 use super::results::{SHARES, Spread};
-use super::scene::{Load, Regime};
+use super::scene::{Load, Regime, Setting};
 use super::stats::percentile;
 use super::subject::Subject;
 
@@ -180,7 +180,7 @@ fn lead(ground: &Ground) -> Duration {
 }
 
 fn warm_up(ground: &Ground) -> Duration {
-    if ground.loss_ppm > 0 {
+    if matches!(ground.setting, Setting::Lossy { .. }) {
         return LOSSY_WARM_UP;
     }
     let trips = Duration::from_secs_f64(ground.net.rtt_ms().unwrap_or(0.0) * WARM_UP_TRIPS / 1e3);

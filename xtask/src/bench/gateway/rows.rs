@@ -43,6 +43,18 @@ pub(crate) enum Row {
     CappedEgress,
     /// Messages of 1 KiB, one every 100 µs.
     Messages,
+    /// Messages of 4 KiB; this and the next two only when asked for: where auto changes planes.
+    #[value(name = "messages-4k")]
+    #[serde(rename = "messages-4k")]
+    Messages4K,
+    /// Messages of 16 KiB.
+    #[value(name = "messages-16k")]
+    #[serde(rename = "messages-16k")]
+    Messages16K,
+    /// Messages of 64 KiB.
+    #[value(name = "messages-64k")]
+    #[serde(rename = "messages-64k")]
+    Messages64K,
     /// New connections, one byte each way.
     Connections,
     /// 5,000 connections that say nothing.
@@ -50,6 +62,17 @@ pub(crate) enum Row {
 }
 
 impl Row {
+    /// What a run without `--rows` consists of.
+    pub(super) const USUAL: [Self; 7] = [
+        Self::Saturated1,
+        Self::Saturated8,
+        Self::CappedIngress,
+        Self::CappedEgress,
+        Self::Messages,
+        Self::Connections,
+        Self::Idle,
+    ];
+
     /// What happens in it, for the reader of the table.
     pub(super) fn description(self) -> &'static str {
         match self {
@@ -60,6 +83,9 @@ impl Row {
             Self::Messages => {
                 "1 KiB messages, one due every 100 µs (open loop), one connection, after 2 s"
             }
+            Self::Messages4K => "the same with messages of 4 KiB",
+            Self::Messages16K => "the same with messages of 16 KiB",
+            Self::Messages64K => "the same with messages of 64 KiB",
             Self::Connections => {
                 "connect, one byte there and one back, orderly end; 8 workers (closed loop)"
             }
@@ -76,7 +102,7 @@ impl Row {
                 Metric::RetransmitsPerGb,
                 Metric::KernelShare,
             ],
-            Self::Messages => &[
+            Self::Messages | Self::Messages4K | Self::Messages16K | Self::Messages64K => &[
                 Metric::CpuPerMessage,
                 Metric::LatencyP50,
                 Metric::LatencyP99,
@@ -94,7 +120,7 @@ impl Row {
             Self::Saturated1 | Self::Saturated8 | Self::CappedIngress | Self::CappedEgress => {
                 &[Metric::Goodput, Metric::CpuPerGb]
             }
-            Self::Messages => &[
+            Self::Messages | Self::Messages4K | Self::Messages16K | Self::Messages64K => &[
                 Metric::CpuPerMessage,
                 Metric::LatencyP50,
                 Metric::LatencyP99,
@@ -114,6 +140,9 @@ impl Row {
             | Self::CappedIngress
             | Self::CappedEgress
             | Self::Messages
+            | Self::Messages4K
+            | Self::Messages16K
+            | Self::Messages64K
             | Self::Connections => true,
         }
     }
@@ -126,6 +155,9 @@ impl Row {
             Self::Saturated1
             | Self::Saturated8
             | Self::Messages
+            | Self::Messages4K
+            | Self::Messages16K
+            | Self::Messages64K
             | Self::Connections
             | Self::Idle => Cap::Nowhere,
         }
@@ -137,7 +169,9 @@ impl Row {
             Self::Saturated1 | Self::Saturated8 | Self::CappedIngress | Self::CappedEgress => {
                 duration * 2 + Duration::from_secs(2)
             }
-            Self::Messages => duration * 2 + messages::WARM_UP + Duration::from_secs(1),
+            Self::Messages | Self::Messages4K | Self::Messages16K | Self::Messages64K => {
+                duration * 2 + messages::WARM_UP + Duration::from_secs(1)
+            }
             Self::Connections => duration * 2 + connections::WARM_UP + Duration::from_secs(1),
             Self::Idle => idle::QUIET + idle::SETTLE + Duration::from_secs(5),
         };
@@ -153,7 +187,10 @@ impl Row {
                 streams::measure(stage, 1)
             }
             Self::Saturated8 => streams::measure(stage, 8),
-            Self::Messages => messages::measure(stage),
+            Self::Messages => messages::measure(stage, 1_024),
+            Self::Messages4K => messages::measure(stage, 4_096),
+            Self::Messages16K => messages::measure(stage, 16_384),
+            Self::Messages64K => messages::measure(stage, 65_536),
             Self::Connections => connections::measure(stage),
             Self::Idle => idle::measure(stage),
         }
@@ -168,6 +205,9 @@ impl fmt::Display for Row {
             Self::CappedIngress => "capped-ingress",
             Self::CappedEgress => "capped-egress",
             Self::Messages => "messages",
+            Self::Messages4K => "messages-4k",
+            Self::Messages16K => "messages-16k",
+            Self::Messages64K => "messages-64k",
             Self::Connections => "connections",
             Self::Idle => "idle",
         })

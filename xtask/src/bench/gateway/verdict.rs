@@ -169,6 +169,7 @@ fn targets(row: Row) -> Vec<Target> {
         Row::Saturated1 | Row::Saturated8 => saturated(row),
         Row::CappedIngress | Row::CappedEgress => capped(row),
         Row::Messages => messages(row),
+        Row::Messages4K | Row::Messages16K | Row::Messages64K => Vec::new(),
         Row::Connections => connections(row),
         Row::Idle => idle(row),
     };

@@ -13,7 +13,7 @@ use crate::bench::net::Net;
 use crate::bench::noise::Figure;
 use crate::bench::published::Path;
 use crate::bench::results::{SHARES, Spread, View};
-use crate::bench::scene::{Load, Scene, bytes};
+use crate::bench::scene::{Load, Scene, Setting, bytes};
 use crate::bench::subject::Subject;
 
 /// Direct and our planes: the first plot of a row.
@@ -56,12 +56,12 @@ pub(super) fn goodput_row(view: &View<'_>, family: Scene) -> Vec<String> {
         };
         plot.draw()
     };
-    let net = family.net.title();
+    let net = format!("{}{}", family.net.title(), family.setting);
     let mut plots = vec![
         plot(format!("{net}: our planes ÷ direct"), ours),
         plot(format!("{net}: others and auto ÷ direct"), others),
     ];
-    if family.loss_ppm == 0 && !published.is_empty() {
+    if family.setting == Setting::Tuned && !published.is_empty() {
         plots.push(plot(
             format!("{net}: INDIS'22, its own ÷ direct"),
             published,
@@ -247,15 +247,10 @@ fn scene_title(scene: Scene) -> String {
     let Scene {
         regime,
         net,
-        loss_ppm,
+        setting,
         load,
     } = scene;
-    let loss = if loss_ppm > 0 {
-        format!(", {} lost", crate::bench::scene::percent(loss_ppm))
-    } else {
-        String::new()
-    };
-    format!("{}{loss}: {load}, {regime}", net.title())
+    format!("{}{setting}: {load}, {regime}", net.title())
 }
 
 fn size_text(size: f64) -> String {

@@ -7,7 +7,7 @@ use crate::bench::machine::Machine;
 use crate::bench::meter::MeterFacts;
 use crate::bench::metric::Metric;
 use crate::bench::net::Net;
-use crate::bench::scene::{Load, Regime, Scene};
+use crate::bench::scene::{Load, Regime, Scene, Setting};
 use crate::bench::subject::{Subject, SubjectFacts};
 
 /// What one subject came to in one scene, repeat by repeat.
@@ -18,7 +18,7 @@ pub(crate) fn bulk(size: u32) -> Scene {
     Scene {
         regime: Regime::LinkBound,
         net: Net::Lan,
-        loss_ppm: 0,
+        setting: Setting::Tuned,
         load: Load::Bulk { size },
     }
 }
@@ -28,7 +28,7 @@ pub(crate) fn idle(count: u32) -> Scene {
     Scene {
         regime: Regime::CpuBound,
         net: Net::One,
-        loss_ppm: 0,
+        setting: Setting::Tuned,
         load: Load::Idle { count },
     }
 }

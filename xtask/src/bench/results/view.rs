@@ -67,10 +67,10 @@ impl<'a> View<'a> {
             let Scene {
                 regime,
                 net,
-                loss_ppm,
+                setting,
                 load,
             } = *other;
-            (regime, net, loss_ppm) == (scene.regime, scene.net, scene.loss_ppm)
+            (regime, net, setting) == (scene.regime, scene.net, scene.setting)
                 && load.is_kin(scene.load)
         };
         self.scenes().into_iter().filter(same).collect()
@@ -244,6 +244,7 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::bench::results::fixture;
+    use crate::bench::scene::Setting;
 
     const DIRECT: Subject = Subject::NoProxy;
     const AUTO: Subject = Subject::Auto;
@@ -304,7 +305,7 @@ mod tests {
     fn scenes_that_differ_only_in_size_are_kin() {
         let five = [1.0; 5];
         let other = Scene {
-            loss_ppm: 100,
+            setting: Setting::Lossy { ppm: 100 },
             ..fixture::bulk(512)
         };
         let results = fixture::results(&[

@@ -15,28 +15,25 @@ use crate::bench::stats::percentile;
 /// flow.
 pub(super) const WARM_UP: Duration = Duration::from_secs(2);
 
-/// Bytes of one message.
-const SIZE: usize = 1_024;
-
 /// From one message to the next.
 const INTERVAL: Duration = Duration::from_micros(100);
 
-/// Messages for the stage's duration.
+/// Messages of `size` bytes for the stage's duration.
 ///
 /// Errors when a message does not arrive or the subject fails.
-pub(super) fn measure(stage: &Stage<'_>) -> Result<Measures> {
+pub(super) fn measure(stage: &Stage<'_>, size: usize) -> Result<Measures> {
     let listener = load::listen(stage.consumer().netns(), stage.consumer_ip())?;
     let target = listener
         .local_addr()
         .context("asking where the consumer listens")?;
     let relay = stage.relay(target)?;
     let (near, far) = load::join(stage.producer().netns(), relay.address(), &listener)?;
-    messages(WARM_UP).run(&near, &far)?;
+    messages(size, WARM_UP).run(&near, &far)?;
 
-    let report = messages(stage.duration).run(&near, &far)?;
+    let report = messages(size, stage.duration).run(&near, &far)?;
     let (metered, usage) = stage
         .meter
-        .over(|| messages(stage.duration).run(&near, &far))?;
+        .over(|| messages(size, stage.duration).run(&near, &far))?;
 
     let microseconds = |sorted: &[u64], share| {
         let nanoseconds = percentile(sorted, share).context("no message was sent")?;
@@ -65,10 +62,10 @@ pub(super) fn measure(stage: &Stage<'_>) -> Result<Measures> {
     Ok(measures)
 }
 
-fn messages(duration: Duration) -> MessageLoad {
+fn messages(size: usize, duration: Duration) -> MessageLoad {
     let count = duration.as_nanos() / INTERVAL.as_nanos();
     MessageLoad {
-        size: SIZE,
+        size,
         interval: INTERVAL,
         count: u32::try_from(count).unwrap_or(u32::MAX),
     }
@@ -80,6 +77,6 @@ mod tests {
 
     #[test]
     fn a_second_has_ten_thousand_messages() {
-        assert_eq!(messages(Duration::from_secs(1)).count, 10_000);
+        assert_eq!(messages(1_024, Duration::from_secs(1)).count, 10_000);
     }
 }
