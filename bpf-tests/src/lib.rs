@@ -17,6 +17,7 @@
 //!   load         messages in time, connections in a row, connections that say nothing
 //!   generator    the program `traffic`: streams of messages, timed and checked byte by byte
 //!   clock        the host's monotonic clock, as a number that processes exchange
+//!   real         programs and libraries that others wrote, beside the gateway
 //!   sys          the only unsafe code
 //! ```
 //!
@@ -35,6 +36,7 @@ pub mod iperf;
 pub mod load;
 pub mod netns;
 pub mod process;
+pub mod real;
 pub mod sockperf;
 pub mod sys;
 pub mod topology;

@@ -14,6 +14,7 @@ pub use serve::{DataMover, ServeArgs, with_dashes};
 pub use values::{HostPort, LogFormat, TimeLimit, ValueError};
 
 use crate::dataplane::PlaneChoice;
+use crate::init::InitArgs;
 
 /// SciStream's gateway: relays TCP in the kernel and loses nothing.
 #[derive(Debug, Parser)]
@@ -39,6 +40,8 @@ pub struct Args {
 pub enum Command {
     /// Relay every connection accepted on the listeners to the targets, until SIGTERM or SIGINT.
     Forward(Box<ForwardArgs>),
+    /// Make what a gateway needs: certificates, a token, settings, and the two commands to try.
+    Init(InitArgs),
     /// Serve SciStream's control protocol: sessions on demand. This is what `s2cs` alone does.
     Serve(Box<ServeArgs>),
     /// The settings file.

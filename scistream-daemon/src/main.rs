@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use scistream_daemon::cli::{Args, Command, ProbeArgs, with_dashes};
+use scistream_daemon::init::InitArgs;
 use scistream_daemon::{app, telemetry};
 
 /// Something failed at run time.
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         None => run(app::Job::Serve(&serve)),
         Some(Command::Serve(args)) => run(app::Job::Serve(&args)),
         Some(Command::Forward(args)) => run(app::Job::Forward(&args)),
+        Some(Command::Init(args)) => init(&args),
         Some(Command::Config(command)) => answer(app::config(&command)),
         Some(Command::Policy(command)) => answer(app::policy(&command)),
         Some(Command::Probe(args)) => probe(&args),
@@ -46,6 +48,16 @@ fn run(job: app::Job<'_>) -> ExitCode {
 fn answer(answer: Result<app::Answer, app::AppError>) -> ExitCode {
     match answer {
         Ok(answer) => ExitCode::from(answer.print()),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn init(args: &InitArgs) -> ExitCode {
+    match scistream_daemon::init::init(args) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(FAILURE)

@@ -9,6 +9,7 @@ mod compiler;
 mod debian;
 mod linker;
 mod programs;
+mod real;
 mod stamp;
 
 use std::fs::{self, File};
@@ -40,6 +41,9 @@ pub(crate) enum Need {
     Bpf,
     /// Programs that make and look at network namespaces: ip, tc, ss, ethtool
     Namespaces,
+    /// What tests run beside the gateway: Python's and Node's packages in target/real, nanocat, ssh,
+    /// curl
+    Real,
     /// The programs the gateway is compared with: haproxy, nginx with its stream module, socat
     Rivals,
     /// The tunnels it is compared with: stunnel, ssh and sshd
@@ -48,9 +52,10 @@ pub(crate) enum Need {
     Traffic,
 }
 
-const ALL: [Need; 5] = [
+const ALL: [Need; 6] = [
     Need::Bpf,
     Need::Namespaces,
+    Need::Real,
     Need::Rivals,
     Need::Traffic,
     Need::Tunnels,
@@ -73,7 +78,11 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     if needs.contains(&Need::Bpf) {
         bpf_toolchain()?;
     }
-    programs::ensure(needs)
+    programs::ensure(needs)?;
+    if needs.contains(&Need::Real) {
+        real::ensure()?;
+    }
+    Ok(())
 }
 
 /// The toolchain for the BPF target, installed first if it is not there yet.

@@ -30,6 +30,14 @@ const KERNEL: &str = "bpf,netns";
 /// How many of the long cases run side by side: all of them.
 const LONG_AT_ONCE: &str = "12";
 
+/// The targets that run the gateway beside real parts.
+const REAL: [&str; 4] = [
+    "real_applications",
+    "real_issuer",
+    "real_peers",
+    "real_sessions",
+];
+
 /// Entry point of `cargo xtask test`.
 pub(crate) fn main(args: Args) -> Result<()> {
     let Args { arguments } = args;
@@ -56,7 +64,7 @@ fn built() -> Result<()> {
 pub(crate) fn all(steps: &mut Steps, arguments: &[String], promised: bool) {
     let privileges = kernel_privileges();
     let kernel = privileges.is_ok();
-    let programs = [Need::Namespaces, Need::Rivals, Need::Traffic];
+    let programs = [Need::Namespaces, Need::Real, Need::Rivals, Need::Traffic];
     let ready = !kernel || steps.run("programs of tests", || setup::ensure(&programs));
     if ready
         && steps.run("build, tests", || {
@@ -69,6 +77,7 @@ pub(crate) fn all(steps: &mut Steps, arguments: &[String], promised: bool) {
         });
         if kernel && arguments.is_empty() {
             steps.run("tests, long", long);
+            steps.run("tests, real parts", real);
         }
     }
     if let Some(reason) = privileges.err().filter(|_| promised) {
@@ -87,6 +96,16 @@ fn long() -> Result<()> {
         "--test-threads",
         LONG_AT_ONCE,
     ]))
+}
+
+/// The gateway beside programs and libraries that others wrote. One after the other: some are loads
+/// that would slow each other down.
+fn real() -> Result<()> {
+    let mut command = cargo_test(true);
+    for target in REAL {
+        command.args(["--test", target]);
+    }
+    cmd::run(command.args(["--no-fail-fast", "--", "--test-threads", "1"]))
 }
 
 /// Whether this process may do what kernel tests do, or in one sentence why not.

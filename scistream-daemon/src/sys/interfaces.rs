@@ -1,43 +1,56 @@
 //! The addresses of this host's interfaces.
-#![expect(unsafe_code, reason = "getifaddrs has no safe wrapper")]
+#![expect(unsafe_code, reason = "getifaddrs(3) has no safe wrapper here")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
 
-/// Whether `address` is one of this host's; not known to be where the kernel does not say.
-pub fn has_address(address: IpAddr) -> bool {
-    let mut list = ptr::null_mut();
-    // SAFETY: the call writes one pointer to the local `list`.
-    let status = unsafe { libc::getifaddrs(&raw mut list) };
-    if status < 0 {
-        return false;
+use super::Error;
+
+/// All addresses, in the kernel's order.
+///
+/// # Errors
+/// What getifaddrs(3) answers.
+pub fn addresses() -> Result<Vec<IpAddr>, Error> {
+    let mut first: *mut libc::ifaddrs = ptr::null_mut();
+    // SAFETY: the pointer is valid for writing; what is stored there is freed below.
+    if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
+        return Err(Error::last("getifaddrs"));
     }
-    let mut found = false;
-    let mut next: *const libc::ifaddrs = list;
-    // SAFETY: `next` is null, or an element of the list, which is freed only below.
-    while let Some(entry) = unsafe { next.as_ref() } {
-        found |= ip_of(entry.ifa_addr) == Some(address);
+    let mut found = Vec::new();
+    let mut next = first;
+    while !next.is_null() {
+        // SAFETY: the list's entries are valid until it is freed, and nobody else has it.
+        let entry = unsafe { &*next };
+        found.extend(address(entry.ifa_addr));
         next = entry.ifa_next;
     }
-    // SAFETY: `list` came from getifaddrs, is freed once, and nothing points into it any more.
-    unsafe { libc::freeifaddrs(list) };
-    found
+    // SAFETY: it came from getifaddrs, and nothing in `found` points into it.
+    unsafe { libc::freeifaddrs(first) };
+    Ok(found)
 }
 
-/// The IP address that `address`, of an element of getifaddrs' list, holds.
-fn ip_of(address: *const libc::sockaddr) -> Option<IpAddr> {
-    // SAFETY: null, or a socket address of the list that begins with its family.
-    let family = unsafe { address.as_ref() }?.sa_family;
-    match i32::from(family) {
+/// Whether `address` is one of this host's; not known to be where the kernel does not say.
+pub fn has_address(address: IpAddr) -> bool {
+    addresses().is_ok_and(|all| all.contains(&address))
+}
+
+/// The IP address in a socket address of the list; others and none give `None`.
+fn address(socket: *const libc::sockaddr) -> Option<IpAddr> {
+    if socket.is_null() {
+        return None;
+    }
+    // SAFETY: it is not null, and every socket address begins with its family.
+    let family = i32::from(unsafe { (*socket).sa_family });
+    match family {
         libc::AF_INET => {
-            // SAFETY: the family says that this is a sockaddr_in; malloc aligned the list.
-            let v4 = unsafe { &*address.cast::<libc::sockaddr_in>() };
-            Some(Ipv4Addr::from_bits(u32::from_be(v4.sin_addr.s_addr)).into())
+            // SAFETY: the family says that this is a whole sockaddr_in, possibly unaligned.
+            let socket = unsafe { socket.cast::<libc::sockaddr_in>().read_unaligned() };
+            Some(Ipv4Addr::from(u32::from_be(socket.sin_addr.s_addr)).into())
         }
         libc::AF_INET6 => {
-            // SAFETY: the family says that this is a sockaddr_in6; malloc aligned the list.
-            let v6 = unsafe { &*address.cast::<libc::sockaddr_in6>() };
-            Some(Ipv6Addr::from(v6.sin6_addr.s6_addr).into())
+            // SAFETY: the family says that this is a whole sockaddr_in6, possibly unaligned.
+            let socket = unsafe { socket.cast::<libc::sockaddr_in6>().read_unaligned() };
+            Some(Ipv6Addr::from(socket.sin6_addr.s6_addr).into())
         }
         _ => None,
     }

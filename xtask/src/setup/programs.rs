@@ -26,12 +26,26 @@ enum Proof {
     File(&'static str),
 }
 
-const PROGRAMS: [Program; 12] = [
+const PROGRAMS: [Program; 20] = [
     program(Need::Namespaces, "ip", "iproute2"),
     program(Need::Namespaces, "tc", "iproute2"),
     program(Need::Namespaces, "ethtool", "ethtool"),
     program(Need::Traffic, "iperf3", "iperf3"),
     program(Need::Traffic, "sockperf", "sockperf"),
+    program(Need::Real, "curl", "curl"),
+    program(Need::Real, "nanocat", "nanomsg-utils"),
+    program(Need::Real, "node", "nodejs"),
+    program(Need::Real, "npm", "npm"),
+    program(Need::Real, "python3", "python3"),
+    Program {
+        proof: Proof::File("/usr/share/doc/python3-venv/copyright"),
+        ..program(Need::Real, "", "python3-venv")
+    },
+    program(Need::Real, "ssh", "openssh-client"),
+    Program {
+        service: Some("ssh"),
+        ..program(Need::Real, "sshd", "openssh-server")
+    },
     program(Need::Rivals, "socat", "socat"),
     Program {
         service: Some("haproxy"),
@@ -85,6 +99,7 @@ pub(super) fn ensure(needs: &[Need]) -> Result<()> {
         return Ok(());
     }
     let mut packages: Vec<_> = missing.iter().map(|program| program.package).collect();
+    packages.sort_unstable();
     packages.dedup();
     let list = packages.join(" ");
     if !workspace::is_root() || cmd::find("apt-get").is_none() {

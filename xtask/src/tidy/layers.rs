@@ -22,10 +22,12 @@ use Reach::{Pure, World};
 /// Each module with its layer; the longest name that fits a file counts, so that a part can differ
 /// from the whole.
 const LAYERS: &[(&str, u8, Reach)] = &[
+    ("bin", 4, World),
     ("main", 4, World),
     ("lib", 4, World),
     ("app", 4, World),
     ("telemetry", 4, World),
+    ("user", 4, World),
     ("audit", 3, World),
     ("auth", 3, World),
     ("auth::claims", 3, Pure),
@@ -43,6 +45,7 @@ const LAYERS: &[(&str, u8, Reach)] = &[
     ("dataplane", 2, World),
     ("dataplane::behaviour", 1, Pure),
     ("dataplane::choose", 2, Pure),
+    ("init", 2, World),
     ("limits", 2, World),
     ("policy", 2, Pure),
     ("probe", 2, World),
