@@ -38,6 +38,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::patience::stretched;
+
 mod closed;
 mod connection;
 mod crowd;
@@ -108,7 +110,7 @@ pub fn check(mount: Mount, case: Case) -> Result<()> {
             let waits = watch.report();
             watch.rescue();
             // Waited for so that the case's own clean-up has run; its words come second.
-            let words = match outcome.recv_timeout(RESCUE_GRACE) {
+            let words = match outcome.recv_timeout(stretched(RESCUE_GRACE)) {
                 Ok(Err(error)) => format!("{error:#}"),
                 Ok(Ok(())) => "it then ended well".to_owned(),
                 Err(_) => "it is still stuck".to_owned(),

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::command;
+use crate::patience::stretched;
 use crate::process::Process;
 
 mod options;
@@ -204,7 +205,7 @@ impl Gateway {
     }
 
     fn wait_for_listeners(mut self, count: usize) -> Result<Self> {
-        let lines = self.wait_messages("listening", count, START_DEADLINE);
+        let lines = self.wait_messages("listening", count, stretched(START_DEADLINE));
         let lines =
             lines.map_err(|_| anyhow!("the gateway did not start: {}", self.last_words()))?;
         let address = |line: &LogLine| -> Result<SocketAddr> {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::netns::Place;
+use crate::patience::stretched;
 use crate::process::Process;
 use crate::sys;
 
@@ -113,7 +114,7 @@ impl Sink {
             sys::start_on_cpus(&mut command, cpus);
         }
         let process = Process::spawn(command)?;
-        process.wait_for_line(START_DEADLINE, listens)?;
+        process.wait_for_line(stretched(START_DEADLINE), listens)?;
         Ok(Self { process, address })
     }
 
@@ -139,7 +140,7 @@ impl Sink {
     /// When it has not come back in time.
     pub fn wait_until_free(&self, mark: usize) -> Result<()> {
         self.process
-            .wait_for_line_from(mark, START_DEADLINE, listens)
+            .wait_for_line_from(mark, stretched(START_DEADLINE), listens)
     }
 
     /// What arrived in the latest interval that it reported since `mark`, bits per second.
@@ -185,7 +186,7 @@ impl Load {
         let process = Process::spawn(command)?;
         Ok(Running {
             process,
-            deadline: *duration + END_GRACE,
+            deadline: *duration + stretched(END_GRACE),
         })
     }
 

@@ -8,6 +8,7 @@
 //!   netns        one network namespace, removed by its guard
 //!   topology     hosts in a row, with one gateway or two: namespaces, links, addresses, routes
 //!   wan          a wide-area line between two hosts: delay, rate, loss, jitter, reordering
+//!   patience     limits, stretched on slow machines
 //!   process      a child with its output captured, ended by its guard
 //!   gateway      the real `s2cs forward` as such a child, its log parsed
 //!   iperf        a real iperf3 as traffic
@@ -35,6 +36,7 @@ pub mod generator;
 pub mod iperf;
 pub mod load;
 pub mod netns;
+pub mod patience;
 pub mod process;
 pub mod real;
 pub mod sockperf;

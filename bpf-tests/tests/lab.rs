@@ -12,6 +12,7 @@ use std::time::Duration;
 use bpf_tests::capability::Capability;
 use bpf_tests::iperf::{Load, Sink};
 use bpf_tests::netns::Place;
+use bpf_tests::patience::stretched;
 use bpf_tests::process::Process;
 use bpf_tests::require;
 use bpf_tests::topology::{
@@ -19,7 +20,10 @@ use bpf_tests::topology::{
 };
 use rustix::process::Signal;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything here may take.
+fn patience() -> Duration {
+    stretched(Duration::from_secs(30))
+}
 
 /// Sends `words` from producer to consumer by TCP and gives what arrived.
 fn carry(topology: &Topology, family: Family, words: &str) -> String {
@@ -213,7 +217,7 @@ fn hold_elsewhere() -> (Process, Vec<String>, u32) {
     ]);
     let holder = Process::spawn(command).unwrap();
     let words: Vec<String> = holder
-        .wait_for_line(PATIENCE, |line| {
+        .wait_for_line(patience(), |line| {
             let words = line.strip_prefix("holding ")?;
             Some(words.split(' ').map(str::to_owned).collect())
         })
@@ -236,7 +240,7 @@ fn wait_until_gone(process: u32) {
         &watched,
         rustix::event::PollFlags::IN,
     )];
-    let limit = rustix::event::Timespec::try_from(PATIENCE).unwrap();
+    let limit = rustix::event::Timespec::try_from(patience()).unwrap();
     assert_eq!(
         rustix::event::poll(&mut ended, Some(&limit)),
         Ok(1),
@@ -250,7 +254,7 @@ fn a_signal_leaves_nothing_behind() {
     for signal in bpf_tests::sys::ENDING_SIGNALS {
         let (mut holder, names, child) = hold_elsewhere();
         holder.signal(signal).unwrap();
-        let status = holder.wait(PATIENCE).unwrap();
+        let status = holder.wait(patience()).unwrap();
         let by = std::os::unix::process::ExitStatusExt::signal(&status);
         assert_eq!(by, Some(signal.as_raw()), "{}", holder.output().text());
         assert!(
@@ -266,12 +270,12 @@ fn what_a_killed_run_left_is_swept_by_the_next() {
     require!(Capability::Netns);
     let (mut holder, names, child) = hold_elsewhere();
     holder.signal(Signal::KILL).unwrap();
-    holder.wait(PATIENCE).unwrap();
+    holder.wait(patience()).unwrap();
     wait_until_gone(child);
     // Whichever process makes its first namespace next sweeps: this one, if no other has.
     let (mut next, ..) = hold_elsewhere();
     assert!(names.iter().all(|name| !exists(name)), "{names:?}");
-    next.terminate(PATIENCE).unwrap();
+    next.terminate(patience()).unwrap();
 }
 
 #[test]
@@ -286,7 +290,7 @@ fn a_child_ends_with_its_guard_and_says_what_it_wrote() {
     let mut command = Command::new("sh");
     command.args(["-c", "echo ready >&2; exec sleep 600"]);
     let process = Process::spawn(command).unwrap();
-    let found = process.wait_for_line(PATIENCE, |line| (line == "ready").then_some(()));
+    let found = process.wait_for_line(patience(), |line| (line == "ready").then_some(()));
     found.unwrap();
     let id = process.id();
     drop(process);
@@ -298,9 +302,12 @@ fn a_child_that_ends_early_is_an_error_with_its_last_words() {
     let mut command = Command::new("sh");
     command.args(["-c", "echo no such plane >&2; exit 2"]);
     let mut process = Process::spawn(command).unwrap();
-    let missed = process.wait_for_line(PATIENCE, |line| (line == "ready").then_some(()));
+    let missed = process.wait_for_line(patience(), |line| (line == "ready").then_some(()));
     assert!(missed.unwrap_err().to_string().contains("no such plane"));
-    let error = process.wait_for_success(PATIENCE).unwrap_err().to_string();
+    let error = process
+        .wait_for_success(patience())
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("exit code 2") && error.contains("no such plane"),
         "{error}"

@@ -12,9 +12,13 @@ use anyhow::{Context, Result, ensure};
 use bpf_tests::capability::Capability;
 use bpf_tests::gateway::{ClosedConnection, Gateway, GatewayOptions, Plane, find_s2cs};
 use bpf_tests::netns::Place;
+use bpf_tests::patience::stretched;
 use bpf_tests::require;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+/// How long anything here may take.
+fn deadline() -> Duration {
+    stretched(Duration::from_secs(20))
+}
 
 /// The cgroup is the process's: one test at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -88,8 +92,8 @@ impl Hop {
         let (listening, _) = target.accept()?;
         for socket in [&dialling, &listening] {
             socket.set_nodelay(true)?;
-            socket.set_read_timeout(Some(DEADLINE))?;
-            socket.set_write_timeout(Some(DEADLINE))?;
+            socket.set_read_timeout(Some(deadline()))?;
+            socket.set_write_timeout(Some(deadline()))?;
         }
         Ok(Self {
             gateway,
@@ -102,7 +106,7 @@ impl Hop {
     fn closed(self) -> Result<ClosedConnection> {
         drop(self.dialling);
         drop(self.listening);
-        let mut closed = self.gateway.wait_closed(1, DEADLINE)?;
+        let mut closed = self.gateway.wait_closed(1, deadline())?;
         closed.pop().context("no connection was closed")
     }
 }
@@ -129,8 +133,8 @@ fn read(mut socket: &TcpStream, buffer: &mut [u8]) -> Result<usize> {
     let started = Instant::now();
     loop {
         match socket.read(buffer) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock && started.elapsed() < DEADLINE => {
-            }
+            Err(error)
+                if error.kind() == ErrorKind::WouldBlock && started.elapsed() < deadline() => {}
             other => return Ok(other?),
         }
     }

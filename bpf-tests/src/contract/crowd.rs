@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::patience::stretched;
 use crate::traffic::{Draw, Endpoint, Pace, Pattern, Task, together};
 
 use super::rig::Rig;
@@ -86,7 +87,7 @@ impl Crowd {
     }
 
     fn dial_one(&self, rig: &Rig<'_>, seen: &Mutex<Seen>) -> Result<()> {
-        let stream = TcpStream::connect_timeout(&rig.listen(), Duration::from_secs(20))
+        let stream = TcpStream::connect_timeout(&rig.listen(), stretched(Duration::from_secs(20)))
             .context("dialling the gateway")?;
         let address = stream.local_addr()?;
         let end = self.end(rig, "downstream", stream)?;

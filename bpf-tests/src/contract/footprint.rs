@@ -4,6 +4,10 @@ use std::fmt;
 use std::fs;
 
 use anyhow::{Context, Result};
+use aya::maps::{HashMap, Map, MapData, SockHash};
+
+/// More entries than any test makes.
+const MOST_ENTRIES: usize = 1 << 20;
 
 /// What a process holds at one moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,8 +18,9 @@ pub struct Footprint {
     pub pipes: u64,
     /// Those of them that are sockets.
     pub sockets: u64,
-    /// Bytes of its eBPF maps, as the kernel accounts them: each entry of a sockhash adds its own.
-    pub maps: u64,
+    /// Entries of its eBPF maps that are keyed by a socket's cookie. Counted one by one: how many
+    /// bytes they take is accounted for from Linux 6.4 on only.
+    pub entries: u64,
     /// Threads.
     pub threads: u64,
     /// Bytes of memory that are resident and its own (`RssAnon`).
@@ -35,7 +40,7 @@ impl Footprint {
             descriptors: 0,
             pipes: 0,
             sockets: 0,
-            maps: 0,
+            entries: 0,
             threads: fs::read_dir(format!("/proc/{process}/task"))?.count() as u64,
             memory: 1024 * status(process, "RssAnon:")?,
             tcp_sockets: tcp_sockets(process)?,
@@ -53,7 +58,7 @@ impl Footprint {
             if kind == "anon_inode:bpf-map" {
                 let number = entry.file_name();
                 let path = format!("/proc/{process}/fdinfo/{}", number.to_string_lossy());
-                footprint.maps += field(&fs::read_to_string(path)?, "memlock:")?;
+                footprint.entries += entries(field(&fs::read_to_string(path)?, "map_id:")?)?;
             }
         }
         Ok(footprint)
@@ -66,7 +71,7 @@ impl fmt::Display for Footprint {
             descriptors,
             pipes,
             sockets,
-            maps,
+            entries,
             threads,
             memory,
             tcp_sockets,
@@ -74,7 +79,7 @@ impl fmt::Display for Footprint {
         let kib = memory / 1024;
         write!(
             f,
-            "{descriptors} descriptors ({pipes} pipe ends, {sockets} sockets), {maps} bytes of maps, \
+            "{descriptors} descriptors ({pipes} pipe ends, {sockets} sockets), {entries} map entries, \
              {threads} threads, {kib} KiB, {tcp_sockets} TCP sockets"
         )
     }
@@ -88,6 +93,21 @@ pub(super) fn wake_ups(process: u32) -> Result<u64> {
         sum += field(&status, "voluntary_ctxt_switches:")?;
     }
     Ok(sum)
+}
+
+/// How many sockets' cookies a map has as keys; none where its keys are something else.
+fn entries(map: u64) -> Result<u64> {
+    let data = MapData::from_id(u32::try_from(map)?).context("opening a map by its id")?;
+    let map = Map::from_map_data(data)?;
+    // A map that changes meanwhile may begin anew at each step.
+    let count = if let Ok(sockets) = SockHash::<_, u64>::try_from(&map) {
+        sockets.keys().take(MOST_ENTRIES).count()
+    } else if let Ok(slots) = HashMap::<_, u64, u32>::try_from(&map) {
+        slots.keys().take(MOST_ENTRIES).count()
+    } else {
+        0
+    };
+    Ok(count as u64)
 }
 
 fn status(process: u32, key: &str) -> Result<u64> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::gateway::{ClosedConnection, LogLine};
+use crate::patience::stretched;
 use crate::traffic::Watch;
 
 use super::closed::Closed;
@@ -147,7 +148,7 @@ impl Log {
 
     fn wait<T>(&self, what: &str, mut find: impl FnMut(&mut Lines) -> Option<T>) -> Result<T> {
         let _waiting = self.watch.waiting(format!("the gateway's line {what}"));
-        let deadline = Instant::now() + LINE_PATIENCE;
+        let deadline = Instant::now() + stretched(LINE_PATIENCE);
         loop {
             let read = {
                 let mut lines = self.lines();

@@ -51,7 +51,8 @@ pub fn twenty_thousand_short_connections_leave_nothing_behind(mount: &Mount) -> 
         let mut before = fresh;
         let gone = rig.until("the first connections to be gone", || {
             before = Footprint::of(process)?;
-            Ok(before.sockets <= fresh.sockets + PREPARED_SOCKETS && before.maps <= fresh.maps)
+            Ok(before.sockets <= fresh.sockets + PREPARED_SOCKETS
+                && before.entries <= fresh.entries)
         });
         gone.with_context(|| format!("it held {fresh} and then {before}"))?;
         short(20_000).run(rig)?;
@@ -66,7 +67,7 @@ fn map_entries_are_seen(rig: &Rig<'_>, process: u32, fresh: &Footprint) -> Resul
     }
     let connection = settled(rig)?;
     rig.until("an open connection's map entries to be seen", || {
-        Ok(Footprint::of(process)?.maps > fresh.maps)
+        Ok(Footprint::of(process)?.entries > fresh.entries)
     })?;
     connection.finish(Side::Downstream)?;
     rig.settle(&connection)?;
@@ -82,7 +83,7 @@ fn is_back(rig: &Rig<'_>, process: u32, before: &Footprint) -> Result<()> {
         Ok(after.descriptors <= before.descriptors
             && after.pipes <= before.pipes
             && after.sockets <= before.sockets
-            && after.maps <= before.maps
+            && after.entries <= before.entries
             && after.threads <= before.threads
             && after.memory <= before.memory + MEMORY_SLACK_BYTES
             && (after.tcp_sockets <= before.tcp_sockets || !own_network))

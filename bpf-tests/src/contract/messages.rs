@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::gateway::Plane;
+use crate::patience::stretched;
 use crate::together;
 use crate::traffic::Pace;
 
@@ -146,7 +147,7 @@ pub fn messages_moved_by_the_kernel_wake_nobody(mount: &Mount) -> Result<()> {
 
 /// Sends messages both ways until the gateway says that the kernel moves bytes, where it can.
 fn until_the_kernel_moves_them(rig: &Rig<'_>, connection: &Connection) -> Result<()> {
-    let deadline = Instant::now() + TAKE_OVER_PATIENCE;
+    let deadline = Instant::now() + stretched(TAKE_OVER_PATIENCE);
     loop {
         exchange_messages(connection, 1_000)?;
         ping_pong(connection, 200)?;
@@ -163,7 +164,8 @@ fn until_the_kernel_moves_them(rig: &Rig<'_>, connection: &Connection) -> Result
         }
         ensure!(
             Instant::now() < deadline,
-            "after {TAKE_OVER_PATIENCE:?} of messages the kernel moves {redirected} bytes"
+            "after {:?} of messages the kernel moves {redirected} bytes",
+            stretched(TAKE_OVER_PATIENCE)
         );
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::gateway::{Plane, find_s2cs};
+use crate::patience::stretched;
 use crate::traffic::{Seed, Watch};
 
 use super::faulty::Fault;
@@ -96,7 +97,7 @@ impl Mount {
             plane,
             ground,
             relay,
-            deadline: DEADLINE,
+            deadline: stretched(DEADLINE),
             patience: None,
             seed: Seed::from_env()?,
             watch: Watch::default(),

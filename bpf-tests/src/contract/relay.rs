@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use crate::gateway::LogLine;
 use crate::netns::Place;
+use crate::patience::stretched;
 use crate::process::Process;
 
 use super::mount::Mount;
@@ -75,7 +76,7 @@ impl Gateway {
             ])
             .args(args);
         let process = Process::spawn(command)?;
-        let listen = process.wait_for_line(START_PATIENCE, |text| {
+        let listen = process.wait_for_line(stretched(START_PATIENCE), |text| {
             let line = LogLine::parse(text).filter(|line| line.message == "listening")?;
             line.text("listen").ok()?.parse().ok()
         })?;
@@ -111,7 +112,7 @@ impl Relay for Gateway {
     fn end(self: Arc<Self>) -> Result<()> {
         let gateway = Arc::into_inner(self).context("the gateway is still in use")?;
         let mut process = gateway.process;
-        let status = process.terminate(END_PATIENCE)?;
+        let status = process.terminate(stretched(END_PATIENCE))?;
         let tail = process.output().tail();
         ensure!(
             status.success(),

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::Signal;
 
 use crate::netns::Place;
+use crate::patience::stretched;
 use crate::topology::{Family, Topology};
 use crate::traffic::{Endpoint, Pattern, Watch};
 
@@ -169,7 +170,7 @@ impl<'m> Rig<'m> {
     /// When the producer's namespace cannot be entered.
     pub fn try_dial(&self) -> Result<std::io::Result<TcpStream>> {
         let listen = self.relay.listen();
-        self.at_producer(|| TcpStream::connect_timeout(&listen, DIAL_PATIENCE))
+        self.at_producer(|| TcpStream::connect_timeout(&listen, stretched(DIAL_PATIENCE)))
     }
 
     /// Runs `work` where the producer is: sockets made there can be used anywhere.
@@ -241,11 +242,12 @@ impl<'m> Rig<'m> {
     /// When it does not come to hold, or cannot be told.
     pub fn until(&self, what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
         let _waiting = self.watch().waiting(what);
-        let deadline = Instant::now() + CONDITION_PATIENCE;
+        let deadline = Instant::now() + stretched(CONDITION_PATIENCE);
         while !condition()? {
             ensure!(
                 Instant::now() < deadline,
-                "{what}: not after {CONDITION_PATIENCE:?}"
+                "{what}: not after {:?}",
+                stretched(CONDITION_PATIENCE)
             );
             thread::sleep(LOOK_INTERVAL);
         }

@@ -10,6 +10,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use socket2::{Domain, Socket, Type};
 
 use crate::netns::Place;
+use crate::patience::stretched;
 
 use super::setup::Target;
 
@@ -43,11 +44,12 @@ impl TargetListener {
             std::io::Result::Ok(TcpListener::from(socket))
         })?;
         let listener = bound.with_context(|| format!("binding the target at {address}"))?;
-        set_socket_timeout(&listener, Timeout::Recv, Some(ACCEPT_PATIENCE))?;
+        set_socket_timeout(&listener, Timeout::Recv, Some(stretched(ACCEPT_PATIENCE)))?;
         let mut fillers = Vec::new();
         if target == Target::Late {
             let dial = listener.local_addr()?;
-            let filler = place.enter(|| TcpStream::connect_timeout(&dial, ACCEPT_PATIENCE))?;
+            let filler =
+                place.enter(|| TcpStream::connect_timeout(&dial, stretched(ACCEPT_PATIENCE)))?;
             fillers.push(filler.context("filling the target's queue")?);
         }
         Ok(Self { listener, fillers })

@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use rustix::net::sockopt;
 
+use crate::patience::stretched;
+
 use super::pattern::Pattern;
 use super::sys;
 use super::watch::{Waiting, Watch};
@@ -62,7 +64,7 @@ impl Endpoint {
             sending: Mutex::new(Half::new(outgoing)),
             receiving: Mutex::new(Half::new(incoming)),
         };
-        endpoint.set_patience(PATIENCE)?;
+        endpoint.set_patience(stretched(PATIENCE))?;
         Ok(endpoint)
     }
 
