@@ -6,10 +6,19 @@ use anyhow::{Result, bail};
 
 use crate::setup::{self, Need};
 use crate::steps::Steps;
-use crate::{build, build_ebpf, check, cmd, deny, test, workspace};
+use crate::{build, build_ebpf, check, cmd, deny, test, vagrant, vm, workspace};
+
+/// Arguments of `cargo xtask ci`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What takes too long for every commit, too: all kernels with all cases, vagrant/
+    #[arg(long)]
+    all: bool,
+}
 
 /// Entry point of `cargo xtask ci`.
-pub(crate) fn main() -> Result<()> {
+pub(crate) fn main(args: Args) -> Result<()> {
+    let Args { all: everything } = args;
     let before = changes()?;
     let mut steps = Steps::default();
     check::quick(&mut steps);
@@ -20,6 +29,11 @@ pub(crate) fn main() -> Result<()> {
     check::compiled(&mut steps);
     if built {
         test::all(&mut steps, &[], true);
+        steps.run("tests, other kernels", || vm::ci(everything));
+        if everything {
+            steps.run("vagrant validate", vagrant::validate);
+            steps.run("vagrant scenarios", vagrant::scenarios);
+        }
     } else {
         steps.not_run("tests", "there is nothing to test");
     }

@@ -13,6 +13,8 @@ mod setup;
 mod steps;
 mod test;
 mod tidy;
+mod vagrant;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -30,7 +32,7 @@ enum Task {
     /// Everything that can be said without running the code: format, tidy, clippy, rustdoc.
     Check,
     /// What decides whether a commit is good: check, build and test, with a time per step.
-    Ci,
+    Ci(ci::Args),
     /// Licences, duplicates and sources of all dependencies (builds cargo-deny the first time).
     Deny,
     /// Look at the lab itself: what its emulated line carries, whether its generator can be believed.
@@ -43,6 +45,10 @@ enum Task {
     Test(test::Args),
     /// The house rules that neither the compiler nor clippy can hold.
     Tidy,
+    /// Try the four hosts of vagrant/ without virtual machines.
+    Vagrant(vagrant::Args),
+    /// Run the kernel tests on other kernels, in emulated machines.
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,13 +56,15 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(*args),
         Task::Build(args) => build::main(args),
         Task::Check => check::main(),
-        Task::Ci => ci::main(),
+        Task::Ci(args) => ci::main(args),
         Task::Deny => deny::main(),
         Task::Lab(args) => lab::main(args),
         Task::Run(args) => run::run(args),
         Task::Setup(args) => setup::main(args),
         Task::Test(args) => test::main(args),
         Task::Tidy => tidy::main(),
+        Task::Vagrant(args) => vagrant::main(args),
+        Task::Vm(args) => vm::main(args),
     };
     if let Err(error) = result {
         // The chain in one line: where it failed is in the words, so no backtrace is printed.

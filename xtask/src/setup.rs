@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+pub(crate) use apt::Apt;
 pub(crate) use browser::browser;
 pub(crate) use compiler::{Compiler, Core};
 pub(crate) use debian::{

@@ -116,7 +116,7 @@ fn kernel_privileges() -> Result<(), String> {
 
 /// `cargo test` for the workspace. One call for all packages: cargo would otherwise choose other
 /// features for what they share, and build it again.
-fn cargo_test(kernel: bool) -> Command {
+pub(crate) fn cargo_test(kernel: bool) -> Command {
     let mut command = cmd::cargo();
     command.args(["test", "--workspace", "--exclude", "scistream-ebpf"]);
     if kernel {

@@ -1,4 +1,10 @@
 //! apt and dpkg: looking packages up, downloading and installing them.
+//!
+//! | package lists | where they lie | who uses them |
+//! | --- | --- | --- |
+//! | the system's | where apt keeps them | root |
+//! | the system's sources, listed privately | a folder of ours | who may not refresh the system's |
+//! | one suite of Debian | a folder of ours | kernels that this system's release does not have |
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,50 +15,106 @@ use anyhow::{Context, Result, bail};
 use super::say;
 use crate::{cmd, workspace};
 
+/// Where Debian's systems keep the key that signs its suites.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// Debian's package tools. Without root the package lists are kept in a private folder, since the
 /// system's can neither be refreshed nor trusted to be fresh.
-pub(super) struct Apt {
-    private: Option<PathBuf>,
+pub(crate) struct Apt {
+    lists: Lists,
+}
+
+enum Lists {
+    System,
+    /// The system's sources, in a folder of ours.
+    Private(PathBuf),
+    /// One suite only, in a folder of ours with a `sources.list`.
+    Suite(PathBuf),
 }
 
 impl Apt {
     /// apt of this system; `dir` holds the private lists where they are needed.
-    pub(super) fn new(dir: &Path) -> Result<Self> {
-        for program in ["apt-get", "apt-cache", "dpkg-deb", "dpkg-query"] {
-            if cmd::find(program).is_none() {
-                bail!("this system has no {program}");
-            }
-        }
+    pub(crate) fn new(dir: &Path) -> Result<Self> {
+        tools()?;
         // A private list of an earlier run is newer than the system's.
         let private = private_folder(dir).filter(|dir| dir.is_dir());
-        Ok(Self { private })
+        let lists = private.map_or(Lists::System, Lists::Private);
+        Ok(Self { lists })
     }
 
     /// The same with package lists fetched now.
-    pub(super) fn refreshed(dir: &Path) -> Result<Self> {
-        say("refreshing Debian's package lists");
-        let private = private_folder(dir);
-        if let Some(dir) = &private {
-            for part in ["lists/partial", "cache/archives/partial"] {
-                fs::create_dir_all(dir.join(part))
-                    .with_context(|| format!("{} cannot be made", dir.display()))?;
-            }
-        }
-        let apt = Self { private };
-        let mut command = apt.command("apt-get");
-        command.args(["update", "-o", "APT::Update::Error-Mode=any"]);
-        cmd::output_or("Debian's package servers cannot be reached", &mut command)?;
+    pub(crate) fn refreshed(dir: &Path) -> Result<Self> {
+        let lists = private_folder(dir).map_or(Lists::System, Lists::Private);
+        let apt = Self { lists };
+        apt.refresh()?;
         Ok(apt)
     }
 
+    /// One suite of Debian, from the mirror that this system uses, beside the system's own lists
+    /// and without touching them; `dir` is its folder. Its lists are those of an earlier call
+    /// until they are refreshed.
+    pub(crate) fn of_suite(dir: &Path, suite: &str) -> Result<Self> {
+        tools()?;
+        let folder = dir.join(suite);
+        for part in ["parts", "lists/partial", "cache/archives/partial"] {
+            make(&folder.join(part))?;
+        }
+        let signed = if Path::new(KEYRING).is_file() {
+            format!("[signed-by={KEYRING}] ")
+        } else {
+            String::new()
+        };
+        let line = format!("deb {signed}{} {suite} main\n", mirror()?);
+        let list = folder.join("sources.list");
+        fs::write(&list, line).with_context(|| format!("{} cannot be written", list.display()))?;
+        Ok(Self {
+            lists: Lists::Suite(folder),
+        })
+    }
+
+    /// Fetches the package lists anew.
+    pub(crate) fn refresh(&self) -> Result<()> {
+        say("refreshing Debian's package lists");
+        match &self.lists {
+            Lists::Private(dir) => {
+                for part in ["lists/partial", "cache/archives/partial"] {
+                    make(&dir.join(part))?;
+                }
+            }
+            Lists::System | Lists::Suite(_) => {}
+        }
+        let mut command = self.command("apt-get");
+        command.args(["update", "-o", "APT::Update::Error-Mode=any"]);
+        cmd::output_or("Debian's package servers cannot be reached", &mut command).map(drop)
+    }
+
+    /// The names that begin so, in no order.
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let text = cmd::output(self.command("apt-cache").args(["pkgnames", prefix]))?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Downloads `packages` and whatever of their dependencies this system lacks into `into`,
+    /// without installing anything.
+    pub(crate) fn download_closure(&self, packages: &[&str], into: &Path) -> Result<()> {
+        make(&into.join("partial"))?;
+        let mut command = self.command("apt-get");
+        command
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(["--download-only", "-o", "Debug::NoLocking=1", "-o"])
+            .arg(format!("Dir::Cache::Archives={}", into.display()))
+            .args(packages);
+        cmd::output_or("Debian's packages cannot be downloaded", &mut command).map(drop)
+    }
+
     /// The version that would be installed.
-    pub(super) fn candidate(&self, package: &str) -> Result<Option<String>> {
+    pub(crate) fn candidate(&self, package: &str) -> Result<Option<String>> {
         let text = cmd::output(self.command("apt-cache").args(["policy", package]))?;
         Ok(candidate(&text))
     }
 
     /// The packages that `package` depends on directly; virtual ones are left out.
-    pub(super) fn dependencies(&self, package: &str) -> Result<Vec<String>> {
+    pub(crate) fn dependencies(&self, package: &str) -> Result<Vec<String>> {
         let mut command = self.command("apt-cache");
         let text = cmd::output(command.args(["depends", "--important", package]))?;
         Ok(dependencies(&text))
@@ -67,7 +129,7 @@ impl Apt {
     }
 
     /// Downloads packages into `into`, without installing them.
-    pub(super) fn download(&self, packages: &[String], into: &Path) -> Result<()> {
+    pub(crate) fn download(&self, packages: &[String], into: &Path) -> Result<()> {
         let mut command = self.command("apt-get");
         command.current_dir(into).arg("download").args(packages);
         cmd::output_or("Debian's packages cannot be downloaded", &mut command).map(drop)
@@ -90,19 +152,63 @@ impl Apt {
         command.env("LC_ALL", "C");
         // apt would otherwise fetch as the user `_apt`, who may not write into our folders.
         command.args(["-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2"]);
-        if let Some(dir) = &self.private {
-            for (option, value) in [
-                ("Dir::State::Lists=", dir.join("lists")),
-                ("Dir::Cache=", dir.join("cache")),
-            ] {
-                command
-                    .arg("-o")
-                    .arg(format!("{option}{}", value.display()));
+        let mut set = |option: &str, value: PathBuf| {
+            let option = format!("{option}={}", value.display());
+            command.arg("-o").arg(option);
+        };
+        match &self.lists {
+            Lists::System => return command,
+            Lists::Private(dir) => {
+                set("Dir::State::Lists", dir.join("lists"));
+                set("Dir::Cache", dir.join("cache"));
             }
-            command.args(["-o", "Debug::NoLocking=1"]);
+            Lists::Suite(dir) => {
+                set("Dir::State::Lists", dir.join("lists"));
+                set("Dir::Cache", dir.join("cache"));
+                set("Dir::Etc::SourceList", dir.join("sources.list"));
+                set("Dir::Etc::SourceParts", dir.join("parts"));
+            }
         }
+        command.args(["-o", "Debug::NoLocking=1"]);
         command
     }
+}
+
+fn tools() -> Result<()> {
+    for program in ["apt-get", "apt-cache", "dpkg-deb", "dpkg-query"] {
+        if cmd::find(program).is_none() {
+            bail!("this system has no {program}");
+        }
+    }
+    Ok(())
+}
+
+fn make(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))
+}
+
+/// The mirror of Debian's main archive that this system's own sources name.
+fn mirror() -> Result<String> {
+    let mut targets = Command::new("apt-get");
+    targets.args([
+        "indextargets",
+        "--format",
+        "$(REPO_URI) $(ORIGIN) $(CODENAME)",
+    ]);
+    let text = cmd::output(targets.arg("Created-By: Packages"))?;
+    archive_in(&text).with_context(|| {
+        "apt's sources name no Debian archive; add one to /etc/apt/sources.list".to_owned()
+    })
+}
+
+/// Picks the archive of whole releases; security and updates are told by their code names.
+fn archive_in(targets: &str) -> Option<String> {
+    targets.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        let (archive, origin, codename) = (words.next()?, words.next()?, words.next()?);
+        let whole = origin == "Debian" && !codename.contains('-');
+        whole.then(|| archive.to_owned())
+    })
 }
 
 /// Where package lists are kept for a user who may not refresh the system's.
@@ -144,6 +250,14 @@ fn dependencies(answer: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mirror_is_that_of_whole_releases_of_debian() {
+        let targets = "http://a/apt/ Others bookworm\nhttp://b/security/ Debian bookworm-security\n\
+                       http://c/debian/ Debian bookworm\nhttp://d/debian/ Debian trixie\n";
+        assert_eq!(archive_in(targets).as_deref(), Some("http://c/debian/"));
+        assert_eq!(archive_in("http://a/apt/ Others bookworm\n"), None);
+    }
 
     #[test]
     fn the_candidate_is_read_from_the_policy() {
