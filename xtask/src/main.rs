@@ -8,6 +8,7 @@ mod ci;
 mod cmd;
 mod deny;
 mod lab;
+mod profile;
 mod run;
 mod setup;
 mod steps;
@@ -37,6 +38,8 @@ enum Task {
     Deny,
     /// Look at the lab itself: what its emulated line carries, whether its generator can be believed.
     Lab(lab::Args),
+    /// Draw where the CPU goes in one row of the bench, as a flame graph.
+    Profile(profile::Args),
     /// Stream a real iperf3 through the gateway on each plane, or run `s2cs` with ARGS.
     Run(run::RunArgs),
     /// Install what the other commands need: the BPF toolchain and Debian's programs.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::main(args),
         Task::Deny => deny::main(),
         Task::Lab(args) => lab::main(args),
+        Task::Profile(args) => profile::main(args),
         Task::Run(args) => run::run(args),
         Task::Setup(args) => setup::main(args),
         Task::Test(args) => test::main(args),

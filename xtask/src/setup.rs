@@ -30,7 +30,7 @@ use crate::workspace;
 /// Arguments of `cargo xtask setup`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only these parts [default: all]
+    /// Only these parts [default: all but profiles]
     #[arg(value_enum)]
     parts: Vec<Need>,
 }
@@ -42,6 +42,8 @@ pub(crate) enum Need {
     Bpf,
     /// Programs that make and look at network namespaces: ip, tc, ss, ethtool
     Namespaces,
+    /// The program that samples what CPUs do: perf; not part of the default
+    Profiles,
     /// What tests run beside the gateway: Python's and Node's packages in target/real, nanocat, ssh,
     /// curl
     Real,
@@ -53,6 +55,7 @@ pub(crate) enum Need {
     Traffic,
 }
 
+/// What CI needs.
 const ALL: [Need; 6] = [
     Need::Bpf,
     Need::Namespaces,

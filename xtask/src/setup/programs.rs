@@ -26,7 +26,7 @@ enum Proof {
     File(&'static str),
 }
 
-const PROGRAMS: [Program; 20] = [
+const PROGRAMS: [Program; 21] = [
     program(Need::Namespaces, "ip", "iproute2"),
     program(Need::Namespaces, "tc", "iproute2"),
     program(Need::Namespaces, "ethtool", "ethtool"),
@@ -46,6 +46,7 @@ const PROGRAMS: [Program; 20] = [
         service: Some("ssh"),
         ..program(Need::Real, "sshd", "openssh-server")
     },
+    program(Need::Profiles, "perf", "linux-perf"),
     program(Need::Rivals, "socat", "socat"),
     Program {
         service: Some("haproxy"),
