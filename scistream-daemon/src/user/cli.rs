@@ -258,6 +258,15 @@ pub struct ConnectArgs {
     /// The session's name; a fresh one that nobody can guess by default.
     #[arg(long, value_name = "UID")]
     pub uid: Option<String>,
+    /// Run again with the same key and options, the command finds the session that it made before
+    /// instead of making another: for scripts that try again. Without it each run has a key of its
+    /// own, for its own second try.
+    #[arg(
+        long = "idempotency-key",
+        visible_alias = "idempotency_key",
+        value_name = "KEY"
+    )]
+    pub idempotency_key: Option<String>,
     /// What differs between the two gateways.
     #[command(flatten)]
     pub sides: SideArgs,

@@ -5,12 +5,17 @@
 //!        │                │                        │
 //!        └────────────────┴── any failure, Ctrl-C ─┴──► release both, then say why
 //! ```
+//!
+//! Each create carries a key, so that it can be sent twice: once more within the time when a gateway
+//! cannot be reached, and by another run of the command when the user names the key.
 
 mod side;
 
-use std::time::Instant;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::access::Access;
 use super::cli::{ConnectArgs, SideArgs, TargetList};
@@ -19,7 +24,10 @@ use super::deadline::Deadline;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::uid;
-use side::{Made, Order, Side};
+use side::{Key, Made, Order, Side};
+
+/// How long a side may still take to answer once the other has failed.
+const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs `s2uc connect`.
 ///
@@ -28,13 +36,12 @@ use side::{Made, Order, Side};
 pub async fn connect(args: &ConnectArgs, output: &Output) -> Result<(), Failure> {
     let started = Instant::now();
     let deadline = Deadline::after(args.timeout);
-    let uid = args.uid.clone().map_or_else(uid::fresh, Ok)?;
     let targets: Vec<String> = args
         .target
         .iter()
         .flat_map(TargetList::to_strings)
         .collect();
-    let order = order(args, uid, &targets)?;
+    let order = order(args, &targets)?;
     let (for_producer, for_consumer) = accesses(&args.access, &args.sides);
     let (producer, consumer) = tokio::try_join!(
         for_producer.open(&args.producer, deadline, output),
@@ -53,7 +60,7 @@ pub async fn connect(args: &ConnectArgs, output: &Output) -> Result<(), Failure>
             Ok(())
         }
         Err(failure) => {
-            let (one, other) = tokio::join!(producer.undo(&order.uid), consumer.undo(&order.uid));
+            let (one, other) = tokio::join!(producer.undo(&order), consumer.undo(&order));
             let left = one.into_iter().chain(other);
             Err(left.fold(failure, |failure, left| failure.and(&left)))
         }
@@ -73,10 +80,11 @@ async fn make_both<'a>(
     targets: &[String],
     deadline: Deadline,
 ) -> Result<Both<'a>, Failure> {
-    let (listens, connects) = tokio::try_join!(
+    let (listens, connects) = both_answers(
         producer.make(order, targets, deadline),
-        consumer.make(order, &[], deadline)
-    )?;
+        consumer.make(order, &[], deadline),
+    )
+    .await?;
     let connects = consumer
         .aim(order, connects, &listens.listeners, deadline)
         .await?;
@@ -86,7 +94,32 @@ async fn make_both<'a>(
     })
 }
 
-fn order(args: &ConnectArgs, uid: String, targets: &[String]) -> Result<Order, Failure> {
+/// Waits for both. Once one has failed, the other has a moment to say what is there: a session that
+/// was there before must not be taken for ours.
+async fn both_answers<T, U>(
+    one: impl Future<Output = Result<T, Failure>>,
+    other: impl Future<Output = Result<U, Failure>>,
+) -> Result<(T, U), Failure> {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    tokio::select! {
+        first = &mut one => match first {
+            Ok(first) => Ok((first, other.await?)),
+            Err(failure) => {
+                let _answered_or_late = timeout(ANSWER_GRACE, other).await;
+                Err(failure)
+            }
+        },
+        second = &mut other => match second {
+            Ok(second) => Ok((one.await?, second)),
+            Err(failure) => {
+                let _answered_or_late = timeout(ANSWER_GRACE, one).await;
+                Err(failure)
+            }
+        },
+    }
+}
+
+fn order(args: &ConnectArgs, targets: &[String]) -> Result<Order, Failure> {
     let listeners = args.num_conn.map_or(targets.len(), usize::from);
     let listeners = u16::try_from(listeners).map_err(|_many| {
         let most = u16::MAX;
@@ -96,7 +129,11 @@ fn order(args: &ConnectArgs, uid: String, targets: &[String]) -> Result<Order, F
         )
     })?;
     Ok(Order {
-        uid,
+        uid: uid_of(args)?,
+        key: match &args.idempotency_key {
+            Some(key) => Key::Given(key.clone()),
+            None => Key::Own(uid::fresh()?),
+        },
         listeners,
         rate: args.rate.unwrap_or(0),
         max_rate: args.max_rate.unwrap_or(0),
@@ -104,6 +141,26 @@ fn order(args: &ConnectArgs, uid: String, targets: &[String]) -> Result<Order, F
         lifetime: args.lifetime,
         idle_timeout: args.idle_timeout,
     })
+}
+
+/// The session's name: the one asked for, or that of the key, so that the next run knows it, or a
+/// fresh one.
+fn uid_of(args: &ConnectArgs) -> Result<String, Failure> {
+    let ConnectArgs {
+        producer,
+        consumer,
+        uid,
+        idempotency_key,
+        ..
+    } = args;
+    match (uid, idempotency_key) {
+        (Some(uid), _) => Ok(uid.clone()),
+        (None, Some(key)) => {
+            let gateways = [producer, consumer].map(ToString::to_string);
+            Ok(uid::of(&["s2uc connect", key, &gateways[0], &gateways[1]]))
+        }
+        (None, None) => uid::fresh(),
+    }
 }
 
 /// The access to each gateway: what is said for that side, else what is said for both.
@@ -140,6 +197,7 @@ fn print(both: &Both<'_>, order: &Order, started: Instant, output: &Output) {
             "listeners": made.listeners,
             "targets": made.targets,
             "service": side.service(),
+            "existed": made.existed,
         })
     };
     output.json(&json!({

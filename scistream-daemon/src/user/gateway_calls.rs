@@ -11,7 +11,7 @@ use crate::wire::gateway::{
     ReleaseSessionRequest, Session, UpdateTargetsRequest, WatchEventsRequest,
 };
 
-/// Makes a session.
+/// Makes a session, and tells whether the same create had made it before.
 ///
 /// # Errors
 /// What the gateway answered; [`Exit::Unsupported`] when it does not offer this service.
@@ -19,11 +19,12 @@ pub async fn create(
     remote: &Remote,
     request: CreateSessionRequest,
     deadline: Deadline,
-) -> Result<Session, Failure> {
+) -> Result<(Session, bool), Failure> {
     let mut gateway = remote.gateway();
     let created = gateway.create_session(remote.request(request));
     let answer = remote.call("CreateSession", deadline, created).await?;
-    present(remote, "CreateSession", answer.session)
+    let session = present(remote, "CreateSession", answer.session)?;
+    Ok((session, answer.existed))
 }
 
 /// Says where a session's listeners send to.

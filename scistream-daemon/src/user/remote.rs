@@ -26,6 +26,7 @@ use crate::wire::scistream::control_client::ControlClient;
 pub struct Remote {
     host: HostPort,
     peer: SocketAddr,
+    security: Security,
     channel: Channel,
     authorization: AsciiMetadataValue,
     token: Token,
@@ -58,10 +59,19 @@ impl Remote {
         Ok(Self {
             host: host.clone(),
             peer,
+            security: security.clone(),
             channel,
             authorization,
             token,
         })
+    }
+
+    /// Connects anew: a connection that broke stays broken.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn reopen(&self, deadline: Deadline) -> Result<Self, Failure> {
+        Self::open(&self.host, &self.security, self.token.clone(), deadline).await
     }
 
     /// The address the user gave.

@@ -1,5 +1,6 @@
 //! Names of sessions, which nobody can guess.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 
 use super::failure::{Exit, Failure};
@@ -12,8 +13,29 @@ pub const MOCK: &str = "4f8583bc-a4d3-11ee-9fd6-034d1fcbd7c3";
 /// # Errors
 /// When there is no randomness to be had.
 pub fn fresh() -> Result<String, Failure> {
-    let mut bytes = random::<16>()?;
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    Ok(uuid(random()?, 4))
+}
+
+/// The uid that belongs to these words, the same each time: a UUID of version 8, made of their
+/// SHA-256.
+pub fn of(words: &[&str]) -> String {
+    let mut context = Context::new(&SHA256);
+    for word in words {
+        // With its length before each word, no two lists say the same.
+        context.update(&(word.len() as u64).to_be_bytes());
+        context.update(word.as_bytes());
+    }
+    let digest = context.finish();
+    let mut bytes = [0; 16];
+    for (byte, of_digest) in bytes.iter_mut().zip(digest.as_ref()) {
+        *byte = *of_digest;
+    }
+    uuid(bytes, 8)
+}
+
+/// Bytes in the form of a UUID.
+fn uuid(mut bytes: [u8; 16], version: u8) -> String {
+    bytes[6] = (bytes[6] & 0x0f) | (version << 4);
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let ends = [8, 12, 16, 20, 32];
@@ -23,7 +45,7 @@ pub fn fresh() -> Result<String, Failure> {
         from = to;
         group
     });
-    Ok(groups.join("-"))
+    groups.join("-")
 }
 
 /// Bytes from the kernel's generator.
@@ -54,5 +76,15 @@ mod tests {
         let lengths: Vec<_> = one.split('-').map(str::len).collect();
         assert_eq!(lengths, [8, 4, 4, 4, 12], "{one}");
         assert_eq!(&one[14..15], "4", "{one}");
+    }
+
+    #[test]
+    fn the_uid_of_words_is_theirs_alone() {
+        let uid = of(&["a", "bc"]);
+        assert_eq!(uid, of(&["a", "bc"]));
+        assert_eq!((uid.len(), &uid[14..15]), (36, "8"), "{uid}");
+        for others in [&["ab", "c"][..], &["a", "b", "c"], &["abc"], &[]] {
+            assert_ne!(uid, of(others), "{others:?}");
+        }
     }
 }

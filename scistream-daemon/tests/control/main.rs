@@ -8,6 +8,8 @@ mod bad_input;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod connect;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod defects;

@@ -1,7 +1,9 @@
 //! One of the two gateways of a session: made by whichever service it offers, and undone.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
+
+use tokio::time::sleep;
 
 use crate::cli::HostPort;
 use crate::user::control_calls::{self, Role, Wanted};
@@ -15,10 +17,14 @@ use crate::wire::scistream::Hello;
 /// Bits per second in one kB/s.
 const KILOBYTE: u64 = 8_000;
 
+/// Before the second try at a gateway that could not be reached: one that restarts is soon back.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
 /// What both sides are asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) uid: String,
+    pub(super) key: Key,
     pub(super) listeners: u16,
     /// Bits per second; 0 for none.
     pub(super) rate: u64,
@@ -29,11 +35,30 @@ pub(super) struct Order {
     pub(super) idle_timeout: Option<Duration>,
 }
 
+/// The key by which a gateway knows a create again.
+#[derive(Clone, Debug)]
+pub(super) enum Key {
+    /// The user's, who may have used it before.
+    Given(String),
+    /// This run's own.
+    Own(String),
+}
+
+impl Key {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Given(key) | Self::Own(key) => key,
+        }
+    }
+}
+
 /// What a side has made.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
     pub(super) listeners: Vec<String>,
     pub(super) targets: Vec<String>,
+    /// Whether it was there already, made by the same create.
+    pub(super) existed: bool,
 }
 
 /// What is known of the session on this side.
@@ -43,6 +68,10 @@ enum Phase {
     Absent,
     /// It was asked for: there may be a session.
     Asked,
+    /// An earlier run made it: it is not ours to undo.
+    Before,
+    /// We made it.
+    Made,
 }
 
 /// Which service the gateway offers.
@@ -56,7 +85,7 @@ enum Service {
 
 /// One of the two gateways.
 pub(super) struct Side {
-    remote: Remote,
+    remote: RefCell<Remote>,
     role: Role,
     sources: Vec<String>,
     phase: Cell<Phase>,
@@ -66,7 +95,7 @@ pub(super) struct Side {
 impl Side {
     pub(super) fn new(remote: Remote, role: Role, sources: Vec<String>) -> Self {
         Self {
-            remote,
+            remote: RefCell::new(remote),
             role,
             sources,
             phase: Cell::new(Phase::Absent),
@@ -74,8 +103,8 @@ impl Side {
         }
     }
 
-    pub(super) fn remote(&self) -> &Remote {
-        &self.remote
+    pub(super) fn remote(&self) -> Remote {
+        self.remote.borrow().clone()
     }
 
     /// The service by which the session was made.
@@ -95,6 +124,12 @@ impl Side {
     ) -> Result<Made, Failure> {
         self.phase.set(Phase::Asked);
         let mut made = self.make_by_gateway(order, targets, deadline).await;
+        if let Err(failure) = &made
+            && failure.exit() == Exit::Unreachable
+        {
+            let failure = failure.clone();
+            made = self.make_again(order, targets, deadline, failure).await;
+        }
         if made
             .as_ref()
             .is_err_and(|it| it.exit() == Exit::Unsupported)
@@ -108,7 +143,31 @@ impl Side {
         {
             self.phase.set(Phase::Absent);
         }
+        if let Ok(made) = &made {
+            self.phase.set(match &order.key {
+                Key::Given(_) if made.existed => Phase::Before,
+                // Who else would have this run's own key.
+                Key::Given(_) | Key::Own(_) => Phase::Made,
+            });
+        }
         made
+    }
+
+    /// The second try at a gateway that could not be reached. The key makes one session of both.
+    async fn make_again(
+        &self,
+        order: &Order,
+        targets: &[String],
+        deadline: Deadline,
+        failure: Failure,
+    ) -> Result<Made, Failure> {
+        sleep(RETRY_PAUSE.min(deadline.left())).await;
+        let remote = self.remote();
+        match remote.reopen(deadline).await {
+            Ok(remote) => drop(self.remote.replace(remote)),
+            Err(again) => return Err(failure.and(&format!("a second try failed too: {again}"))),
+        }
+        self.make_by_gateway(order, targets, deadline).await
     }
 
     /// Says where the listeners of what was made send to.
@@ -122,10 +181,11 @@ impl Side {
         match self.service.get() {
             Service::Control => {
                 let wanted = self.wanted(order);
-                control_calls::update(&self.remote, &wanted, targets.to_vec(), deadline).await?;
+                control_calls::update(&self.remote(), &wanted, targets.to_vec(), deadline).await?;
             }
             Service::Gateway => {
-                gateway_calls::update(&self.remote, &order.uid, targets.to_vec(), deadline).await?;
+                gateway_calls::update(&self.remote(), &order.uid, targets.to_vec(), deadline)
+                    .await?;
             }
         }
         Ok(Made {
@@ -135,11 +195,21 @@ impl Side {
     }
 
     /// Releases what there may be; gives what to tell the user when that fails.
-    pub(super) async fn undo(&self, uid: &str) -> Option<String> {
-        if self.phase.get() == Phase::Absent {
-            return None;
+    pub(super) async fn undo(&self, order: &Order) -> Option<String> {
+        let remote = self.remote();
+        match (self.phase.get(), &order.key) {
+            (Phase::Absent | Phase::Before, _) => None,
+            // It may be an earlier run's, and the next run will know.
+            (Phase::Asked, Key::Given(key)) => Some(format!(
+                "and {} may have the session: run again with --idempotency-key {key}, or `s2uc release {} --s2cs {}`",
+                remote.host(),
+                order.uid,
+                remote.host()
+            )),
+            (Phase::Asked, Key::Own(_)) | (Phase::Made, _) => {
+                release::or_explain(&remote, &order.uid).await.err()
+            }
         }
-        release::or_explain(&self.remote, uid).await.err()
     }
 
     async fn make_by_gateway(
@@ -150,6 +220,7 @@ impl Side {
     ) -> Result<Made, Failure> {
         let Order {
             uid,
+            key,
             listeners,
             rate,
             max_rate,
@@ -172,13 +243,14 @@ impl Side {
             lifetime: lifetime.and_then(|time| time.try_into().ok()),
             idle_timeout: idle_timeout.and_then(|time| time.try_into().ok()),
             sources: self.sources.clone(),
-            idempotency_key: String::new(),
+            idempotency_key: key.as_str().to_owned(),
         };
-        let session = gateway_calls::create(&self.remote, request, deadline).await?;
+        let created = gateway_calls::create(&self.remote(), request, deadline).await?;
+        let (session, existed) = created;
         let Session {
             listeners, targets, ..
         } = session;
-        Ok(self.made(&listeners, targets))
+        Ok(self.made(&listeners, targets, existed))
     }
 
     async fn make_by_control(
@@ -194,12 +266,13 @@ impl Side {
             prod_listeners: targets.to_vec(),
             role: self.role.on_wire().to_owned(),
         };
-        let asked = control_calls::req_and_hello(&self.remote, &wanted, hello, deadline);
+        let remote = self.remote();
+        let asked = control_calls::req_and_hello(&remote, &wanted, hello, deadline);
         let (response, _hello) = asked.await?;
         if !targets.is_empty() {
-            control_calls::update(&self.remote, &wanted, targets.to_vec(), deadline).await?;
+            control_calls::update(&remote, &wanted, targets.to_vec(), deadline).await?;
         }
-        Ok(self.made(&response.listeners, targets.to_vec()))
+        Ok(self.made(&response.listeners, targets.to_vec(), false))
     }
 
     /// What is asked for and cannot be had is an error, not a surprise.
@@ -213,7 +286,8 @@ impl Side {
         let Some((option, _)) = asked.iter().find(|(_, asked)| *asked) else {
             return Ok(());
         };
-        let host = self.remote.host();
+        let remote = self.remote();
+        let host = remote.host();
         Err(Failure::new(
             Exit::Unsupported,
             format!(
@@ -231,11 +305,13 @@ impl Side {
         }
     }
 
-    fn made(&self, listeners: &[String], targets: Vec<String>) -> Made {
-        let reachable = |listener: &String| reachable(listener, &self.remote);
+    fn made(&self, listeners: &[String], targets: Vec<String>, existed: bool) -> Made {
+        let remote = self.remote();
+        let reachable = |listener: &String| reachable(listener, &remote);
         Made {
             listeners: listeners.iter().map(reachable).collect(),
             targets,
+            existed,
         }
     }
 }
