@@ -31,8 +31,10 @@ use crate::listener::{
     Accepting, Admission, BindError, Dialer, Gateway, Listener, OwnListeners, ResolveError, Route,
     RouteTerms, SocketOptions, Targets, bind_all,
 };
+use crate::metrics::MetricsError;
 use crate::probe;
 use crate::probe::report::Report;
+use crate::sessions::StateError;
 use crate::stats;
 use crate::sys::rlimit::OpenFiles;
 pub use answers::{Answer, config, policy};
@@ -65,6 +67,9 @@ pub enum AppError {
     /// The control port cannot be had.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The metrics port cannot be had.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A plane was insisted on that this host cannot offer.
     #[error("{0}; or use --plane auto")]
     Decline(#[from] Decline),
@@ -92,6 +97,9 @@ pub enum AppError {
         /// What the kernel answered.
         cause: io::Error,
     },
+    /// The file in which sessions survive cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// A target's name has no address.
     #[error(transparent)]
     Target(#[from] ResolveError),

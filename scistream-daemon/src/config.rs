@@ -24,7 +24,8 @@ pub use keys::schema;
 pub use layers::{Layers, Override};
 pub use rules::RuleSettings;
 pub use settings::{
-    AuditSettings, ControlSettings, DataSettings, PlaneName, RateMeaning, SessionSettings, Settings,
+    AuditSettings, ControlSettings, DataSettings, MetricsSettings, PlaneName, RateMeaning,
+    SessionSettings, Settings,
 };
 pub use values::{AdvertisedHost, BitRate, IssuerUrl, PortMapping, PortRange, Time, ValueError};
 
@@ -153,6 +154,13 @@ impl Settings {
             return conflict(
                 "sessions.port_range",
                 "the control port is among the sessions' ports; choose other ports",
+            );
+        }
+        let metrics = self.metrics.listen.map(|listen| listen.port());
+        if metrics.is_some_and(|port| port != 0 && ports.contain(port)) {
+            return conflict(
+                "metrics.listen",
+                "its port is among the sessions' ports; choose another one",
             );
         }
         if self.auth.certificates.is_some() && !self.control.ssl {

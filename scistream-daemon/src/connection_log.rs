@@ -6,15 +6,44 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::cli::LogFormat;
-use crate::dataplane::{DirectionReport, Transferred};
+use crate::dataplane::{DirectionReport, Totals, Transferred};
 use crate::listener::{AcceptedFrom, Refusal};
 
 /// Writes the line of each connection, and keeps the sums of those closed.
 #[derive(Debug)]
 pub struct ConnectionLog {
     format: LogFormat,
-    to_upstream_bytes: AtomicU64,
-    to_downstream_bytes: AtomicU64,
+    /// To upstream, and to downstream.
+    closed: [ClosedBytes; 2],
+    mismatches: AtomicU64,
+}
+
+/// What connections that are closed moved one way.
+#[derive(Debug, Default)]
+struct ClosedBytes {
+    redirected: AtomicU64,
+    spliced: AtomicU64,
+    copied: AtomicU64,
+}
+
+impl ClosedBytes {
+    fn add(&self, moved: Totals) {
+        for (sum, bytes) in [
+            (&self.redirected, moved.redirected),
+            (&self.spliced, moved.spliced),
+            (&self.copied, moved.copied),
+        ] {
+            sum.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        Totals {
+            redirected: self.redirected.load(Ordering::Relaxed),
+            spliced: self.spliced.load(Ordering::Relaxed),
+            copied: self.copied.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl ConnectionLog {
@@ -22,17 +51,26 @@ impl ConnectionLog {
     pub fn new(format: LogFormat) -> Self {
         Self {
             format,
-            to_upstream_bytes: AtomicU64::new(0),
-            to_downstream_bytes: AtomicU64::new(0),
+            closed: Default::default(),
+            mismatches: AtomicU64::new(0),
         }
     }
 
     /// Bytes moved by connections that are closed: (to upstream, to downstream).
     pub fn closed_bytes(&self) -> (u64, u64) {
-        (
-            self.to_upstream_bytes.load(Ordering::Relaxed),
-            self.to_downstream_bytes.load(Ordering::Relaxed),
-        )
+        let [to_upstream, to_downstream] = self.closed_by().map(Totals::moved);
+        (to_upstream, to_downstream)
+    }
+
+    /// The same, by what moved them.
+    pub fn closed_by(&self) -> [Totals; 2] {
+        let [to_upstream, to_downstream] = &self.closed;
+        [to_upstream.totals(), to_downstream.totals()]
+    }
+
+    /// Directions of closed connections whose ledger did not balance.
+    pub fn mismatches(&self) -> u64 {
+        self.mismatches.load(Ordering::Relaxed)
     }
 
     /// A connection that was relayed has ended.
@@ -48,11 +86,8 @@ impl ConnectionLog {
             to_downstream,
             end,
         } = transferred;
-        for (sum, report) in [
-            (&self.to_upstream_bytes, to_upstream),
-            (&self.to_downstream_bytes, to_downstream),
-        ] {
-            sum.fetch_add(report.moved(), Ordering::Relaxed);
+        for (sums, report) in self.closed.iter().zip([to_upstream, to_downstream]) {
+            sums.add(report.moved_by());
         }
         match self.format {
             LogFormat::Json => log_closed_in_full(from, upstream, transferred, duration),
@@ -72,6 +107,7 @@ impl ConnectionLog {
             ("to_downstream", to_downstream),
         ] {
             if !report.balances() {
+                self.mismatches.fetch_add(1, Ordering::Relaxed);
                 log_mismatch(from, upstream, direction, report);
             }
         }
@@ -215,7 +251,7 @@ impl fmt::Display for Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataplane::Plane;
+    use crate::dataplane::{EndReason, Plane};
 
     #[test]
     fn a_summary_says_bytes_plane_share_and_flips() {
@@ -226,6 +262,28 @@ mod tests {
         report.flips = 3;
         let summary = Summary(&report).to_string();
         assert_eq!(summary, "\"2.00 MB sockmap 75.0 % in kernel, 3 flips\"");
+    }
+
+    #[test]
+    fn sums_are_kept_by_what_moved_them_and_a_ledger_that_does_not_balance_is_counted() {
+        let log = ConnectionLog::new(LogFormat::Json);
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let from = AcceptedFrom {
+            downstream: address,
+            listen: address,
+        };
+        let mut transferred = Transferred::nothing(Plane::Splice, EndReason::Finished);
+        transferred.to_upstream.received = 30;
+        transferred.to_upstream.spliced = 10;
+        transferred.to_upstream.redirected = 20;
+        log.closed(from, address, &transferred, Duration::ZERO);
+        assert_eq!((log.closed_bytes(), log.mismatches()), ((30, 0), 0));
+        transferred.to_downstream.copied = 5;
+        log.closed(from, address, &transferred, Duration::ZERO);
+        assert_eq!(log.mismatches(), 1, "more was moved than was received");
+        let [up, down] = log.closed_by();
+        assert_eq!((up.redirected, up.spliced, up.copied), (40, 20, 0));
+        assert_eq!((down.moved(), down.copied), (5, 5));
     }
 
     #[test]

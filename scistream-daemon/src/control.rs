@@ -40,6 +40,7 @@ use tonic_health::server::HealthReporter;
 use crate::audit::Audit;
 use crate::auth::{AuthSetupError, Authentication};
 use crate::config::Settings;
+use crate::metrics::CallCounts;
 use crate::sessions::Sessions;
 use crate::wire;
 use crate::wire::gateway::gateway_server::GatewayServer;
@@ -121,6 +122,7 @@ pub struct ControlPort {
     tls: Option<Arc<rustls::ServerConfig>>,
     authentication: Arc<Authentication>,
     limits: ConnectionLimits,
+    counts: Arc<CallCounts>,
 }
 
 impl ControlPort {
@@ -149,6 +151,7 @@ impl ControlPort {
             listeners,
             tls,
             authentication,
+            counts: Arc::default(),
             limits: ConnectionLimits {
                 open: number(control.max_connections),
                 unproven: number(control.max_unproven),
@@ -161,6 +164,11 @@ impl ControlPort {
     /// Where it is bound.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// How its calls end.
+    pub fn counts(&self) -> Arc<CallCounts> {
+        Arc::clone(&self.counts)
     }
 
     /// Answers calls until `stop` completes. Calls in progress then have a moment to end: whoever
@@ -180,6 +188,7 @@ impl ControlPort {
             policy: settings.policy(),
             sessions,
             audit,
+            counts: self.counts,
             told: Told {
                 host: settings.control.advertise.clone(),
                 ports: settings.control.port_map.clone(),

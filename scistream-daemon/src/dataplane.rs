@@ -154,7 +154,7 @@ pub struct Transferred {
     pub end: EndReason,
 }
 
-/// Bytes moved since the start, over all connections.
+/// Bytes moved since the start, by what moved them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Totals {
     /// By the sockmap verdict, without a system call.
@@ -197,6 +197,15 @@ impl DirectionReport {
         self.redirected + self.spliced + self.copied
     }
 
+    /// The same, by what moved them.
+    pub fn moved_by(&self) -> Totals {
+        Totals {
+            redirected: self.redirected,
+            spliced: self.spliced,
+            copied: self.copied,
+        }
+    }
+
     /// Whether the ledger holds: in = moved = accepted after a FIN, and never more out than in.
     pub fn balances(&self) -> bool {
         if self.finished {
@@ -204,6 +213,48 @@ impl DirectionReport {
         } else {
             self.accepted <= self.received && self.moved() <= self.received
         }
+    }
+}
+
+impl Direction {
+    /// Both, in the order in which arrays here have them.
+    pub const BOTH: [Self; 2] = [Self::ToUpstream, Self::ToDownstream];
+
+    /// The name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ToDownstream => "to_downstream",
+            Self::ToUpstream => "to_upstream",
+        }
+    }
+}
+
+impl Totals {
+    /// All bytes.
+    pub fn moved(self) -> u64 {
+        let Self {
+            redirected,
+            spliced,
+            copied,
+        } = self;
+        redirected + spliced + copied
+    }
+
+    /// The higher of both sums, each by itself.
+    #[must_use]
+    pub fn at_least(self, other: Self) -> Self {
+        Self {
+            redirected: self.redirected.max(other.redirected),
+            spliced: self.spliced.max(other.spliced),
+            copied: self.copied.max(other.copied),
+        }
+    }
+
+    /// Adds what something else moved.
+    pub fn add(&mut self, other: Self) {
+        self.redirected += other.redirected;
+        self.spliced += other.spliced;
+        self.copied += other.copied;
     }
 }
 

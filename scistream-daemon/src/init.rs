@@ -214,6 +214,10 @@ fn settings(dir: &Path, port: u16) -> String {
          server_crt = {}\n\
          server_key = {}\n\
          \n\
+         # With these lines sessions survive a restart of the gateway.\n\
+         #[sessions]\n\
+         #state = {}\n\
+         \n\
          [auth.tokens]\n\
          file = {}\n\
          \n\
@@ -225,6 +229,7 @@ fn settings(dir: &Path, port: u16) -> String {
          #targets = [\"10.0.0.0/8:1-65535\"]\n",
         path("server.crt"),
         path("server.key"),
+        path("sessions.json"),
         path("tokens"),
     )
 }

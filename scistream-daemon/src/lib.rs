@@ -14,6 +14,7 @@ pub mod errors;
 pub mod init;
 pub mod limits;
 pub mod listener;
+pub mod metrics;
 pub mod policy;
 pub mod probe;
 pub mod rfc3339;

@@ -15,10 +15,13 @@
 
 mod config;
 mod events;
+mod keeper;
 mod meter;
 mod pacer;
+mod restore;
 mod running;
 mod shell;
+mod state_file;
 mod traffic;
 
 use std::collections::HashMap;
@@ -27,15 +30,20 @@ use std::time::Duration;
 
 pub use config::{SessionsConfig, SharedParts};
 pub use events::{Event, EventStream, Watched};
+pub use state_file::{RecordError, StateError, StateFile};
 pub use traffic::{
     ConnectionView, DirectionView, FlowView, SessionDetails, SocketView, TrafficView,
 };
 
-use crate::listener::Targets;
+use crate::dataplane::Totals;
+use crate::listener::{Gateway, Targets};
 use crate::session::error::Unavailable;
 use crate::session::exchange::{Answer, Input};
 use crate::session::registry::targets_fit;
-use crate::session::{Caller, CreateSession, Hello, SessionError, SessionId, SessionView, Target};
+use crate::session::{
+    Caller, Census, CreateSession, Hello, SavedSession, SessionError, SessionId, SessionView,
+    Target,
+};
 use shell::Shell;
 
 /// Targets whose names were looked up.
@@ -63,6 +71,17 @@ impl Sessions {
         tokio::spawn(shell::keep_time(Arc::downgrade(&shell), shell.timer()));
         tokio::spawn(pacer::pace(Arc::downgrade(&shell)));
         Self { shell }
+    }
+
+    /// Brings back the sessions that outlived the last run, and keeps `file` true from then on. To be
+    /// awaited before the first call. A session whose ports cannot be bound again is lost, and the log
+    /// and the events say so. Answers how many came back.
+    pub async fn restore(&self, file: StateFile, sessions: Vec<SavedSession>) -> usize {
+        restore::restore(&self.shell, sessions).await;
+        self.shell.progress.begin();
+        tokio::spawn(keeper::keep(Arc::downgrade(&self.shell), file));
+        let (_changes, _revision, back) = self.shell.to_keep();
+        back.len()
     }
 
     /// Makes a session. With [`crate::session::Greeting::Awaited`] it answers once a hello or an
@@ -188,10 +207,37 @@ impl Sessions {
         self.shell.watch(caller, id)
     }
 
-    /// Takes no sessions from now on and releases those there are; answers how many that were.
+    /// Takes no sessions from now on and releases those there are, for good; answers how many that were.
     /// Connections may go on for `limit`, or are cut at once.
     pub fn drain(&self, limit: Option<Duration>) -> usize {
         self.shell.drain(limit)
+    }
+
+    /// As [`Self::drain`], because the process ends: with a state file, the sessions that are open stay
+    /// in it for the next start.
+    pub fn stop(&self, limit: Option<Duration>) -> usize {
+        self.shell.stop(limit)
+    }
+
+    /// Completes when the state file holds what the sessions are at this moment; at once without one.
+    pub async fn all_saved(&self) {
+        self.shell.progress.caught_up().await;
+    }
+
+    /// How many of everything there is.
+    pub fn census(&self) -> Census {
+        self.shell.census()
+    }
+
+    /// What the connections of all sessions share, with its sums.
+    pub fn gateway(&self) -> &Gateway {
+        &self.shell.gateway
+    }
+
+    /// Bytes that open connections have moved so far, to upstream and to downstream, by what moved
+    /// them.
+    pub fn moved_by_open(&self) -> [Totals; 2] {
+        self.shell.moved_by_open()
     }
 
     /// Completes when no session is left; to be awaited after [`Self::drain`].

@@ -18,14 +18,18 @@ use crate::control::ControlPort;
 use crate::dataplane::RelayLimits;
 use crate::limits;
 use crate::listener::{Admission, SocketOptions};
-use crate::session::{Rate, RateUse};
-use crate::sessions::{Sessions, SessionsConfig, SharedParts};
+use crate::metrics::{MetricsPort, Sources};
+use crate::session::{Rate, RateUse, SavedSession};
+use crate::sessions::{Sessions, SessionsConfig, SharedParts, StateFile};
 
 /// Where the file is named when `--config` is not given.
 const FILE_VARIABLE: &str = "S2CS_CONFIG";
 
 /// How long connections that were reset at the end get to close.
 const ABORT_GRACE: Duration = Duration::from_secs(2);
+
+/// How long the end waits for the disk that sessions are kept on.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How `serve` logs: `--verbose` is one level more.
 pub(super) fn log(args: &ServeArgs) -> LogArgs {
@@ -68,11 +72,22 @@ pub(super) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
     }
     let mut signals = Signals::install()?;
     let port = ControlPort::bind(&settings)?;
+    let state = settings.sessions.state.as_deref().map(StateFile::open);
+    let state = state.transpose()?;
+    let metrics = settings.metrics.listen.map(MetricsPort::bind).transpose()?;
     let sessions = sessions(args, &settings, port.addresses())?;
+    if let Some((file, saved)) = state {
+        restore(&sessions, file, saved).await;
+    }
     let (audit, _written_until_the_end) = audit(&settings)?;
     for listen in port.addresses() {
         tracing::info!(%listen, tls = settings.control.ssl, "control port ready");
     }
+
+    let _answered_until_the_end = metrics.map(|metrics| {
+        tracing::info!(listen = %metrics.address(), "metrics port ready");
+        metrics.answer(Sources::new(sessions.clone(), port.counts()))
+    });
 
     let (stop, stopping) = oneshot::channel::<()>();
     let serving = port.serve(&settings, sessions.clone(), audit, async {
@@ -81,14 +96,31 @@ pub(super) async fn serve(args: &ServeArgs) -> Result<(), AppError> {
     });
     let until_told = async {
         let signal = signals.next().await;
-        let open = sessions.drain(settings_drain(&settings));
+        let open = sessions.stop(settings_drain(&settings));
         tracing::info!(signal, sessions = open, "draining");
+        // Whoever loses patience with the drain loses no sessions.
+        save(&sessions).await;
         let drained = drain(&sessions, &settings, &mut signals).await;
         tracing::info!(drain = drained, "stopped");
+        save(&sessions).await;
         drop(stop);
     };
     let (outcome, ()) = tokio::join!(serving, until_told);
     Ok(outcome?)
+}
+
+/// Brings back what outlived the last run, before anybody else can have its ports.
+async fn restore(sessions: &Sessions, file: StateFile, saved: Vec<SavedSession>) {
+    let (path, found) = (file.path().to_owned(), saved.len());
+    let restored = sessions.restore(file, saved).await;
+    tracing::info!(file = %path.display(), found, restored, "sessions survive in this file");
+}
+
+/// Waits until what is kept of the sessions is on the disk.
+async fn save(sessions: &Sessions) {
+    if timeout(SAVE_TIMEOUT, sessions.all_saved()).await.is_err() {
+        tracing::error!("the latest changes of sessions could not be saved in time");
+    }
 }
 
 /// Waits for the sessions to end: by themselves, by the end of the time, or by a second signal.
@@ -100,7 +132,7 @@ async fn drain(sessions: &Sessions, settings: &Settings, signals: &mut Signals) 
         _signal = signals.next() => "interrupted",
         () = tokio::time::sleep(limit) => "timed_out",
     };
-    sessions.drain(None);
+    sessions.stop(None);
     // What does not close by then ends with this process.
     let _closed = timeout(ABORT_GRACE, sessions.all_closed()).await;
     outcome
@@ -148,6 +180,7 @@ fn sessions_config(settings: &Settings, control: &[SocketAddr]) -> SessionsConfi
         sessions,
         data,
         audit: _,
+        metrics: _,
         rules: _,
     } = settings;
     let advertised = port.advertise.as_ref().map(ToString::to_string);

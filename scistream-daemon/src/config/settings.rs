@@ -1,7 +1,7 @@
 //! The settings as the file has them. What is written about each here is what `s2cs config default`
 //! and `s2cs config schema` say about it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct Settings {
     pub data: DataSettings,
     /// The record of control calls.
     pub audit: AuditSettings,
+    /// Numbers for monitoring.
+    pub metrics: MetricsSettings,
     /// Who may do what. Without rules everyone who is known may have sessions; with the first rule,
     /// whatever no rule grants is refused.
     pub rules: Vec<RuleSettings>,
@@ -113,6 +115,11 @@ pub struct SessionSettings {
     /// How long a session may go without moving a byte, where its creator does not say.
     #[schemars(extend("examples" = ["1h"]))]
     pub idle_timeout: Option<Time>,
+    /// The file in which sessions survive a restart: those that were ready come back on the same
+    /// ports, with the same targets, terms and deadlines; connections do not. Without it a restart
+    /// ends all sessions. Only this user may read or write it.
+    #[schemars(extend("examples" = ["/var/lib/scistream/sessions.json"]))]
+    pub state: Option<PathBuf>,
 }
 
 impl Default for SessionSettings {
@@ -129,6 +136,7 @@ impl Default for SessionSettings {
             capacity: None,
             max_lifetime: None,
             idle_timeout: None,
+            state: None,
         }
     }
 }
@@ -220,4 +228,15 @@ pub struct AuditSettings {
     /// to the log.
     #[schemars(extend("examples" = ["/var/log/scistream/audit.jsonl"]))]
     pub file: Option<PathBuf>,
+}
+
+/// Numbers for monitoring.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// Where Prometheus, or whoever reads its text format, finds them: http://ADDRESS:PORT/metrics.
+    /// Nobody is asked who they are there; nothing in it names sessions or callers. Without it there
+    /// are none.
+    #[schemars(extend("examples" = ["127.0.0.1:9464"]))]
+    pub listen: Option<SocketAddr>,
 }

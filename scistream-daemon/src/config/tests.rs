@@ -25,6 +25,10 @@ fn an_empty_file_is_the_defaults_and_the_defaults_are_upstreams() {
     assert_eq!(settings.sessions.rate, RateMeaning::Reserve);
     assert!(settings.control.ssl);
     assert!(!settings.asks_callers());
+    assert_eq!(
+        (settings.sessions.state, settings.metrics.listen),
+        (None, None)
+    );
 }
 
 #[test]
@@ -45,6 +49,7 @@ fn the_example_file_is_the_defaults_and_holds_every_setting() {
     assert_eq!(settings.rules.len(), 1);
     assert!(settings.auth.introspection.is_some() && settings.auth.jwt.is_some());
     assert!(settings.sessions.capacity.is_some());
+    assert!(settings.sessions.state.is_some() && settings.metrics.listen.is_some());
 }
 
 #[test]
@@ -114,6 +119,7 @@ fn a_value_that_is_none_is_refused_with_its_line() {
 fn settings_that_do_not_go_together_are_refused() {
     for (text, setting) in [
         ("[control]\nport = 5150\n", "sessions.port_range"),
+        ("[metrics]\nlisten = \"127.0.0.1:5150\"\n", "metrics.listen"),
         (
             "[control]\nssl = false\n[auth.certificates]\nca = \"ca\"\n",
             "auth.certificates",

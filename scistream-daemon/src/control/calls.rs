@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::audit::Audit;
 use crate::auth::Authentication;
 use crate::config::RateMeaning;
+use crate::metrics::CallCounts;
 use crate::policy::{Asked, AskedTarget, Decision, Grant, Pass, Permission, Policy, Subject};
 use crate::session::{
     Caller, CreateSession, Hello, Principal, Quota, Rate, Role, SessionId, SessionView, Target,
@@ -24,6 +25,7 @@ pub(super) struct Calls {
     pub(super) policy: Policy,
     pub(super) sessions: Sessions,
     pub(super) audit: Audit,
+    pub(super) counts: Arc<CallCounts>,
     pub(super) told: Told,
     pub(super) rate: RateMeaning,
 }

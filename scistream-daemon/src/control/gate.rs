@@ -14,6 +14,7 @@ use super::connections::CallInProgress;
 use super::guarded::Origin;
 use super::status::Refusal;
 use crate::auth::{AuthError, Credentials};
+use crate::metrics::AuthFailure;
 use crate::policy::Subject;
 
 /// Services whose callers must be known. The others, health and reflection, say the same to all.
@@ -128,6 +129,11 @@ impl Calls {
         if let AuthError::Invalid { reason, .. } = &error {
             tracing::info!(peer = %origin.peer, %reason, "a token was refused");
         }
+        self.counts.count_failure(match &error {
+            AuthError::Invalid { .. } => AuthFailure::Invalid,
+            AuthError::Missing { .. } => AuthFailure::Missing,
+            AuthError::Unavailable { .. } => AuthFailure::Unavailable,
+        });
         let refusal = Refusal::Auth(error);
         self.record_refused(method, origin, &refusal);
         refusal.to_status()

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 use super::sockmap::SlotView;
-use super::{Direction, Plane, RelayLimits, Side, Transferred};
+use super::{Direction, Plane, RelayLimits, Side, Totals, Transferred};
 use crate::sys::sockopt::{max_pacing_rate, set_max_pacing_rate};
 use crate::sys::tcp_info::TcpInfo;
 
@@ -50,8 +50,12 @@ const ENDED: u8 = 2;
 
 #[derive(Default)]
 struct LiveFlow {
-    /// Bytes that user space's calls moved; of an ended connection, all bytes.
-    moved: AtomicU64,
+    /// Bytes that splice(2) moved.
+    spliced: AtomicU64,
+    /// Bytes that went through a buffer of user space.
+    copied: AtomicU64,
+    /// Bytes that the verdict redirected, of a connection that has ended.
+    redirected: AtomicU64,
     is_copied: AtomicBool,
     verdict: OnceLock<SlotView>,
     hop: OnceLock<SlotView>,
@@ -68,20 +72,25 @@ struct Lent {
 impl Live {
     /// Bytes moved so far in one direction.
     pub fn moved(&self, direction: Direction) -> u64 {
+        self.moved_by(direction).moved()
+    }
+
+    /// The same, by what moved them.
+    pub fn moved_by(&self, direction: Direction) -> Totals {
         let flow = self.flow(direction);
         while self.end.load(Ordering::Acquire) != ENDED {
             let redirected = [&flow.verdict, &flow.hop].map(|slot| {
                 let slot = slot.get();
                 slot.map_or(0, SlotView::redirected)
             });
-            let moved = flow.moved.load(Ordering::Acquire) + redirected.iter().sum::<u64>();
+            let moved = flow.totals(redirected.iter().sum());
             // The slots are given back only after the end was told.
             if self.end.load(Ordering::Acquire) == RUNNING {
                 return moved;
             }
             std::hint::spin_loop();
         }
-        flow.moved.load(Ordering::Acquire)
+        flow.totals(flow.redirected.load(Ordering::Acquire))
     }
 
     /// How the bytes of one direction move now.
@@ -164,8 +173,10 @@ impl Live {
     }
 
     /// Bytes of one direction that user space has moved.
-    pub(super) fn set_moved(&self, direction: Direction, bytes: u64) {
-        self.flow(direction).moved.store(bytes, Ordering::Release);
+    pub(super) fn set_moved(&self, direction: Direction, spliced: u64, copied: u64) {
+        let flow = self.flow(direction);
+        flow.spliced.store(spliced, Ordering::Release);
+        flow.copied.store(copied, Ordering::Release);
     }
 
     /// User space copies the bytes of both directions.
@@ -188,8 +199,19 @@ impl Live {
     /// The connection is over, and this is what it moved; to be told before its slots are given back.
     pub(super) fn end(&self, transferred: &Transferred) {
         self.end.store(ENDING, Ordering::Release);
-        self.set_moved(Direction::ToUpstream, transferred.to_upstream.moved());
-        self.set_moved(Direction::ToDownstream, transferred.to_downstream.moved());
+        let Transferred {
+            to_upstream,
+            to_downstream,
+            ..
+        } = transferred;
+        for (direction, report) in Direction::BOTH
+            .into_iter()
+            .zip([to_upstream, to_downstream])
+        {
+            let redirected = &self.flow(direction).redirected;
+            redirected.store(report.redirected, Ordering::Release);
+            self.set_moved(direction, report.spliced, report.copied);
+        }
         self.end.store(ENDED, Ordering::Release);
     }
 
@@ -202,6 +224,16 @@ impl Live {
 
     fn lent(&self) -> std::sync::MutexGuard<'_, Lent> {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LiveFlow {
+    fn totals(&self, redirected: u64) -> Totals {
+        Totals {
+            redirected,
+            spliced: self.spliced.load(Ordering::Acquire),
+            copied: self.copied.load(Ordering::Acquire),
+        }
     }
 }
 

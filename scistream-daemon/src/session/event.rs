@@ -48,12 +48,16 @@ pub enum ChangeCode {
     IdleExpired,
     /// Its lifetime is over.
     LifetimeExpired,
+    /// It outlived the gateway's last run, and cannot be had again.
+    Lost,
     /// Not enough ports could be bound.
     OpenFailed,
     /// A port of the pool could not be bound and was skipped.
     PortSkipped,
     /// Its owner, or an admin, released it.
     Released,
+    /// It outlived the gateway's last run: its listeners are bound again.
+    Restored,
     /// The gateway is stopping.
     Stopped,
     /// Its listeners have targets from now on.
@@ -73,9 +77,11 @@ impl ChangeCode {
             Self::HelloTimedOut => "hello_timed_out",
             Self::IdleExpired => "idle_expired",
             Self::LifetimeExpired => "lifetime_expired",
+            Self::Lost => "lost",
             Self::OpenFailed => "open_failed",
             Self::PortSkipped => "port_skipped",
             Self::Released => "released",
+            Self::Restored => "restored",
             Self::Stopped => "stopped",
             Self::TargetsSet => "targets_set",
         }

@@ -11,6 +11,7 @@ use super::id::SessionId;
 use super::network::Network;
 use super::rate::Rate;
 use super::request::{CreateSession, Hello};
+use super::saved::SavedSession;
 use super::target::Target;
 use super::view::SessionView;
 
@@ -109,6 +110,16 @@ pub enum Input {
     },
     /// The gateway takes no sessions from now on, and ends those there are.
     Drain {
+        /// How long connections may go on; not at all when `None`.
+        limit: Option<Duration>,
+    },
+    /// A session outlived the process that had it: it comes back on its own ports, or is lost.
+    Restore {
+        /// The session.
+        saved: Box<SavedSession>,
+    },
+    /// As `Drain`, because the process ends: sessions that are open are kept for the next one.
+    Suspend {
         /// How long connections may go on; not at all when `None`.
         limit: Option<Duration>,
     },

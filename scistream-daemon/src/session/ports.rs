@@ -20,8 +20,8 @@ const MOST_OF_ANY: usize = 1024;
 /// The pool.
 #[derive(Debug)]
 pub(super) enum Ports {
-    /// Whatever the kernel has free.
-    Any,
+    /// Whatever the kernel has free; with those ports that sessions came back to.
+    Any(BTreeSet<u16>),
     /// A range.
     Range(PortRange),
 }
@@ -39,7 +39,7 @@ impl Ports {
     /// All ports of `range` are free; `0..=0` stands for whatever the kernel has.
     pub(super) fn new(range: &RangeInclusive<u16>, rest: Duration) -> Self {
         if *range.end() == 0 {
-            return Self::Any;
+            return Self::Any(BTreeSet::new());
         }
         let free: VecDeque<u16> = range.clone().filter(|port| *port != 0).collect();
         Self::Range(PortRange {
@@ -53,7 +53,7 @@ impl Ports {
     /// The most listeners a session can ever have.
     pub(super) fn most(&self) -> usize {
         match self {
-            Self::Any => MOST_OF_ANY,
+            Self::Any(_) => MOST_OF_ANY,
             Self::Range(range) => range.size,
         }
     }
@@ -61,7 +61,7 @@ impl Ports {
     /// How many can be taken now.
     pub(super) fn left(&mut self, now: Instant) -> usize {
         match self {
-            Self::Any => MOST_OF_ANY,
+            Self::Any(_) => MOST_OF_ANY,
             Self::Range(range) => {
                 range.wake(now);
                 range.free.len()
@@ -82,7 +82,7 @@ impl Ports {
     /// Takes a port; 0 for one that the kernel chooses.
     pub(super) fn take(&mut self, now: Instant) -> Option<u16> {
         match self {
-            Self::Any => Some(0),
+            Self::Any(_) => Some(0),
             Self::Range(range) => {
                 range.wake(now);
                 range.free.pop_front()
@@ -90,24 +90,43 @@ impl Ports {
         }
     }
 
+    /// Takes this very port, resting or not: it comes back to the session that had it. False when it
+    /// is taken, or none of the pool.
+    pub(super) fn claim(&mut self, port: u16) -> bool {
+        match self {
+            Self::Any(claimed) => claimed.insert(port),
+            Self::Range(range) => range.claim(port),
+        }
+    }
+
     /// Gives a port back that was listened on.
     pub(super) fn give_back(&mut self, port: u16, now: Instant) {
-        if let Self::Range(range) = self {
-            range.put_to_rest(port, now, range.rest);
+        match self {
+            Self::Any(claimed) => _ = claimed.remove(&port),
+            Self::Range(range) => range.put_to_rest(port, now, range.rest),
         }
     }
 
     /// Gives a port back that could not be bound.
     pub(super) fn skip(&mut self, port: u16, now: Instant) {
-        if let Self::Range(range) = self {
-            range.put_to_rest(port, now, SKIPPED_REST);
+        match self {
+            Self::Any(claimed) => _ = claimed.remove(&port),
+            Self::Range(range) => range.put_to_rest(port, now, SKIPPED_REST),
+        }
+    }
+
+    /// How many rest; `None` when nobody counts.
+    pub(super) fn resting(&self, now: Instant) -> Option<usize> {
+        match self {
+            Self::Any(_) => None,
+            Self::Range(range) => Some(range.resting.iter().filter(|(at, _)| *at > now).count()),
         }
     }
 
     /// How many are taken; `None` when nobody counts.
     pub(super) fn taken(&self) -> Option<usize> {
         match self {
-            Self::Any => None,
+            Self::Any(_) => None,
             Self::Range(range) => Some(range.size - range.free.len() - range.resting.len()),
         }
     }
@@ -121,6 +140,15 @@ impl PortRange {
             self.resting.pop_first();
             self.free.push_back(port);
         }
+    }
+
+    fn claim(&mut self, port: u16) -> bool {
+        if let Some(at) = self.free.iter().position(|free| *free == port) {
+            return self.free.remove(at).is_some();
+        }
+        let resting = self.resting.iter().find(|(_, other)| *other == port);
+        let resting = resting.copied();
+        resting.is_some_and(|resting| self.resting.remove(&resting))
     }
 
     fn put_to_rest(&mut self, port: u16, now: Instant, rest: Duration) {
@@ -171,6 +199,20 @@ mod tests {
         ports.skip(port, start);
         assert_eq!(ports.take(start + SKIPPED_REST / 2), None);
         assert_eq!(ports.take(start + SKIPPED_REST), Some(7000));
+    }
+
+    #[test]
+    fn a_port_that_comes_back_to_its_session_is_taken_once() {
+        let start = Instant::now();
+        let mut ports = Ports::new(&(7000..=7002), REST);
+        assert!(ports.claim(7001));
+        assert!(!ports.claim(7001), "it is taken");
+        assert!(!ports.claim(8000), "it is none of the pool");
+        ports.give_back(7001, start);
+        assert_eq!(ports.resting(start), Some(1));
+        assert!(ports.claim(7001), "it rests for others");
+        assert_eq!((ports.taken(), ports.left(start)), (Some(1), 2));
+        assert_eq!(ports.resting(start), Some(0));
     }
 
     #[test]

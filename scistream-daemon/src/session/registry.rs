@@ -10,6 +10,7 @@
 //! * Each ticket gets one answer, unless its caller goes away; a session that only callers who left
 //!   waited for ends.
 //! * Ports go back to the pool when their listeners are closed, and rest there.
+//! * What is ready or forwards can outlive the process, see `survival`.
 
 mod admission;
 mod calls;
@@ -18,6 +19,7 @@ mod ending;
 mod invariants;
 mod opening;
 mod record;
+mod survival;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
@@ -31,6 +33,8 @@ use super::id::{SessionId, SubmissionId};
 use super::phase::{Phase, Step};
 use super::ports::Ports;
 use super::rate::{Rate, RateUse};
+use super::saved::SavedSession;
+use super::target::Target;
 use super::view::SessionView;
 use early::EarlyHellos;
 use record::Session;
@@ -77,8 +81,11 @@ pub struct Registry {
     reserved: Rate,
     /// One entry for each session that time will do something to; it may be too early.
     deadlines: BTreeSet<(Instant, SessionKey)>,
+    /// Sessions that come back after this process, which ends.
+    kept: BTreeMap<SessionKey, SavedSession>,
     next_key: u64,
     sequence: u64,
+    revision: u64,
     stopping: bool,
     outputs: Vec<Output>,
 }
@@ -104,8 +111,10 @@ impl Registry {
             owners: HashMap::new(),
             reserved: Rate::ZERO,
             deadlines: BTreeSet::new(),
+            kept: BTreeMap::new(),
             next_key: 0,
             sequence: 0,
+            revision: 0,
             stopping: false,
             outputs: Vec::new(),
         }
@@ -152,7 +161,12 @@ impl Registry {
                     session.times.active = now;
                 }
             }
-            Input::Drain { limit } => self.drain(limit, now),
+            Input::Drain { limit } => {
+                self.forget_all_kept();
+                self.let_all_go(limit, now);
+            }
+            Input::Restore { saved } => self.restore(saved, now),
+            Input::Suspend { limit } => self.suspend(limit, now),
             Input::Tick => {}
         }
         if cfg!(debug_assertions) {
@@ -189,6 +203,12 @@ impl Registry {
         let session = self.sessions.get(&key);
         let session = session.ok_or_else(|| SessionError::Unknown { id: id.clone() })?;
         Ok((key, session.view(now)))
+    }
+
+    /// Where the listeners of a session send to, one for each; none of a session that is not there.
+    pub fn targets(&self, key: SessionKey) -> &[Target] {
+        let session = self.sessions.get(&key);
+        session.map_or(&[], |session| session.targets.as_slice())
     }
 
     /// How many sessions there are.
@@ -245,6 +265,7 @@ impl Registry {
             sentence,
         }));
         self.sequence += 1;
+        self.revision += 1;
     }
 
     /// Puts the session's next deadline into the queue. One that is armed too early is left: it finds

@@ -9,9 +9,6 @@ use crate::listener::OpenConnection;
 use crate::session::Rate;
 use crate::session::share::{Usage, among_connections};
 
-/// Both directions, in the order in which arrays here have them.
-pub(super) const DIRECTIONS: [Direction; 2] = [Direction::ToUpstream, Direction::ToDownstream];
-
 /// Over how long the rates that are shown are averaged.
 const SHOWN_OVER: Duration = Duration::from_secs(1);
 
@@ -109,7 +106,7 @@ impl Meter {
         inner.connections.retain(|id, _| open.contains_key(id));
         for (id, connection) in open {
             let gauges = inner.connections.entry(*id).or_default();
-            for (gauge, direction) in gauges.iter_mut().zip(DIRECTIONS) {
+            for (gauge, direction) in gauges.iter_mut().zip(Direction::BOTH) {
                 gauge.read(connection.live.moved(direction), elapsed);
             }
         }
@@ -124,7 +121,7 @@ impl Meter {
     /// Holds the connections together to what the session may use.
     pub(super) fn share(&self, open: &BTreeMap<u64, OpenConnection>) {
         let mut inner = self.inner();
-        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+        for (index, direction) in Direction::BOTH.into_iter().enumerate() {
             let allotted = inner.allotted.get(index).copied().flatten();
             let may_use = [self.max_rate, allotted].into_iter().flatten().min();
             let Some(paced) = inner.paced.get_mut(index) else {

@@ -11,14 +11,16 @@ use tokio::time::sleep_until;
 
 use super::config::{SessionsConfig, SharedParts};
 use super::events::{Event, EventStream, KEPT};
+use super::keeper::Progress;
 use super::running::Running;
 use super::traffic::{SessionDetails, TrafficView};
 use super::{Resolved, running};
+use crate::dataplane::{Direction, Totals};
 use crate::listener::{Dialer, Gateway, OwnListeners, Targets};
 use crate::session::error::Unavailable;
 use crate::session::exchange::{Answer, Input, Output, SessionKey, Ticket};
 use crate::session::registry::Registry;
-use crate::session::{Caller, Change, SessionError, SessionId};
+use crate::session::{Caller, Census, Change, ChangeCode, SavedSession, SessionError, SessionId};
 
 /// How a call was answered.
 type Reply = Result<Box<Answer>, SessionError>;
@@ -33,6 +35,7 @@ pub(super) struct Shell {
     state: Mutex<State>,
     events: broadcast::Sender<Arc<Event>>,
     next_ticket: AtomicU64,
+    pub(super) progress: Progress,
     /// How many sessions there are.
     open: watch::Sender<usize>,
     /// Something about the next deadline has changed.
@@ -73,6 +76,7 @@ impl Shell {
             config,
             events: broadcast::Sender::new(KEPT),
             next_ticket: AtomicU64::new(0),
+            progress: Progress::new(),
             open: watch::Sender::new(0),
             timer: Arc::default(),
             epoch: (Instant::now(), SystemTime::now()),
@@ -164,6 +168,51 @@ impl Shell {
         sessions
     }
 
+    pub(super) fn stop(self: &Arc<Self>, limit: Option<Duration>) -> usize {
+        if !self.progress.is_kept() {
+            return self.drain(limit);
+        }
+        let sessions = self.state().registry.len();
+        self.feed(Input::Suspend { limit }, &Resolved::new());
+        sessions
+    }
+
+    /// What is to be kept now, its revision, and who tells of later ones.
+    pub(super) fn to_keep(&self) -> (watch::Receiver<u64>, u64, Vec<SavedSession>) {
+        let changes = self.progress.subscribe();
+        let state = self.state();
+        (changes, state.registry.revision(), state.registry.saved())
+    }
+
+    /// Names that sessions came back with have addresses now.
+    pub(super) fn aim_late(&self, resolved: &Resolved) {
+        let mut state = self.state();
+        let State {
+            registry, running, ..
+        } = &mut *state;
+        for (key, running) in running {
+            running.aim(registry.targets(*key), resolved);
+        }
+    }
+
+    pub(super) fn census(&self) -> Census {
+        self.state().registry.census(Instant::now())
+    }
+
+    pub(super) fn moved_by_open(&self) -> [Totals; 2] {
+        let mut sums = [Totals::default(); 2];
+        for session in self.all_running() {
+            session.route.open.with(|open| {
+                for connection in open.values() {
+                    for (sum, direction) in sums.iter_mut().zip(Direction::BOTH) {
+                        sum.add(connection.live.moved_by(direction));
+                    }
+                }
+            });
+        }
+        sums
+    }
+
     pub(super) async fn all_closed(&self) {
         let mut open = self.open.subscribe();
         let _sender_alive = open.wait_for(|open| *open == 0).await;
@@ -193,6 +242,7 @@ impl Shell {
                 inputs.extend(self.carry_out(&mut state, output, resolved));
             }
         }
+        self.progress.changed(state.registry.revision());
         if state.registry.next_deadline() != before {
             self.timer.notify_one();
         }
@@ -241,12 +291,16 @@ impl Shell {
     }
 
     fn tell(&self, change: Change) {
-        tracing::info!(
-            session = %change.session,
-            phase = change.phase.as_str(),
-            code = change.code.as_str(),
-            "session: {}", change.sentence
-        );
+        if change.code == ChangeCode::Lost {
+            tracing::warn!(session = %change.session, code = change.code.as_str(), "session: {}", change.sentence);
+        } else {
+            tracing::info!(
+                session = %change.session,
+                phase = change.phase.as_str(),
+                code = change.code.as_str(),
+                "session: {}", change.sentence
+            );
+        }
         let time = self.wall_clock(change.at);
         let _nobody_watches = self.events.send(Arc::new(Event { time, change }));
     }

@@ -1,16 +1,58 @@
-//! The defects of the reference implementation (scistream-proto 1.2.1), as far as the control port
-//! can have them.
+//! The defects of the reference implementation (scistream-proto 1.2.1), and what shows that they are
+//! not ours. Tests without a place are in this file.
+//!
+//! 1. Ten blocked `req` starve `hello`: `hundreds_of_waiting_reqs_do_not_keep_a_hello_waiting`;
+//!    `sessions/calls.rs`: `thousands_of_requests_wait_and_their_hellos_are_answered`.
+//! 2. Sessions share listeners, and a release hits the wrong one: `a_release_hits_its_own_session_alone`;
+//!    `sessions/calls.rs`: `a_hundred_sessions_at_once_each_have_their_own_ports_and_bytes`.
+//! 3. Ports are never freed, and a shortage is told as success:
+//!    `a_shortage_is_an_error_and_says_when_to_come_again`; `registry/ending/tests.rs`:
+//!    `a_small_pool_serves_any_number_of_sessions`; `sessions/calls.rs`:
+//!    `ports_that_others_have_are_skipped_and_a_shortage_leaves_nothing_open`.
+//! 4. A release leaves the tunnel open, connections hang once nobody reads the log, processes are left:
+//!    `hundreds_of_connections_are_served_while_nobody_reads_the_log`,
+//!    `a_gateway_is_one_process_and_its_end_leaves_nothing`; `sessions/ending.rs`:
+//!    `a_release_resets_the_connections_of_its_session_and_of_no_other`.
+//! 5. `rate` means nothing: `sessions/rates.rs`, `registry/opening/tests.rs`:
+//!    `reservations_are_admitted_against_the_capacity_and_come_back`.
+//! 6. Whoever comes gets in, keys can be guessed and are logged, listeners are bound everywhere:
+//!    `listeners_are_bound_where_the_settings_say_and_nowhere_else`,
+//!    `no_token_is_in_the_log_or_the_audit`; `sessions/traffic.rs`:
+//!    `sources_that_may_not_connect_are_reset_and_reach_no_target`; `sessions/calls.rs`:
+//!    `a_session_of_ours_has_a_uid_that_nobody_can_guess`.
+//! 7. Anyone touches any session, uids can be probed and name files:
+//!    `nobody_touches_the_sessions_of_others`, `without_a_token_uids_cannot_be_probed`; `bad_input.rs`:
+//!    `no_message_takes_a_uid_that_is_none`.
+//! 8. An empty update divides by zero, an unknown data server becomes a mock:
+//!    `an_update_without_targets_is_refused_by_name`; `commands.rs`: `a_start_that_cannot_be_says_why`.
+//! 9. The user copies uids and ports between two commands, pauses and hangs: `connect.rs`, and with the
+//!    reference's own gateway `bpf-tests/tests/real_peers.rs`:
+//!    `connect_falls_back_to_the_old_service_and_one_release_ends_both_sides`,
+//!    `a_side_that_fails_leaves_nothing_on_the_other`.
+//! 10. Callers are told `0.0.0.0`, there is no IPv6 and no name, quiet streams are cut:
+//!     `callers_are_told_the_advertised_address_and_port`,
+//!     `quiet_streams_are_cut_only_when_somebody_asks_for_it`; `sessions/calls.rs`:
+//!     `listeners_are_on_every_address_with_the_same_port`,
+//!     `a_name_is_a_target_and_one_without_address_is_unavailable`.
+//! 11. No status, list, metrics, events, persistence, restart survival: `own_protocol.rs`, `metrics.rs`,
+//!     `restart.rs`; `sessions/restart.rs`, `registry/survival/tests.rs`.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+use scistream_daemon::auth::TokenDigest;
+use scistream_daemon::config::Settings;
+use serde_json::Value;
 use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::rig::{
-    PATIENCE, Rig, UID, by, codes, echo, hello, release, req, round_trip, say_hello, session,
-    update,
+    Folder, Old, PATIENCE, Rig, UID, by, codes, connect, echo, hello, release, req, round_trip,
+    say_hello, session, update,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,11 +215,11 @@ async fn callers_are_told_the_advertised_address_and_port() {
     );
 
     let rig = Rig::with(|settings, _| settings.control.listener_ip = [0, 0, 0, 0].into()).await;
-    let here = crate::rig::connect(
+    let here = connect(
         ([127, 0, 0, 1], rig.address.port()).into(),
         Some(rig.authority.callers_tls(None)),
     );
-    let old = crate::rig::Old::new(here.await.unwrap());
+    let old = Old::new(here.await.unwrap());
     let response = session(&old, "alice", UID, 1).await;
     assert!(
         response.listeners[0].starts_with("127.0.0.1:"),
@@ -209,4 +251,160 @@ async fn wait_until(holds: impl Fn() -> bool) {
         );
         tokio::task::yield_now().await;
     }
+}
+
+/// A gateway in a process of its own, in the clear on loopback, whose log nobody reads any more.
+struct Unread {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    address: std::net::SocketAddr,
+}
+
+impl Unread {
+    fn start(folder: &Folder, token: &str, more: &str) -> Self {
+        let line = format!("alice {}\n", TokenDigest::of(token));
+        let tokens = folder.write("tokens", &line);
+        let text = format!(
+            "[control]\nlistener_ip = \"127.0.0.1\"\nport = 0\nssl = false\n\
+             [sessions]\nport_range = \"0\"\n[data]\nplane = \"splice\"\ndrain_timeout = \"0s\"\n\
+             [auth.tokens]\nfile = \"{}\"\n{more}",
+            tokens.display()
+        );
+        let settings = folder.write("s2cs.toml", &text);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_s2cs"))
+            .env_remove("S2CS_CONFIG")
+            .env("S2CS_LOG", "trace")
+            .args(["--log-format", "json", "--config"])
+            .arg(settings)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let address = loop {
+            let mut line = String::new();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["message"] == "control port ready" {
+                break line["listen"].as_str().unwrap().parse().unwrap();
+            }
+        };
+        Self {
+            child,
+            log,
+            address,
+        }
+    }
+
+    async fn old(&self) -> Old {
+        Old::new(connect(self.address, None).await.unwrap())
+    }
+
+    /// Ends it, and gives the rest of its log.
+    fn end(mut self) -> String {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        rest
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// A session with one listener before an echo.
+async fn forwarding(gateway: &Unread, token: &str) -> String {
+    let mut old = gateway.old().await;
+    session(&old, token, UID, 1).await;
+    let updated = old
+        .update(by(token, update(UID, "PROD", &[echo().to_string()])))
+        .await;
+    updated.unwrap().into_inner().listeners.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_connections_are_served_while_nobody_reads_the_log() {
+    let folder = Folder::new();
+    let gateway = Unread::start(&folder, "alice-token", "");
+    let listener = forwarding(&gateway, "alice-token").await;
+    // Several times what a pipe holds, at several lines for each connection.
+    let served = tokio::task::spawn_blocking(move || {
+        for _ in 0..500 {
+            round_trip(&listener);
+        }
+    });
+    served.await.unwrap();
+    let mut old = gateway.old().await;
+    old.release(by("alice-token", release(UID))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_is_one_process_and_its_end_leaves_nothing() {
+    let folder = Folder::new();
+    let gateway = Unread::start(&folder, "alice-token", "");
+    let listener = forwarding(&gateway, "alice-token").await;
+    let mut stream = round_trip(&listener);
+    let tasks = format!("/proc/{}/task", gateway.child.id());
+    for task in std::fs::read_dir(Path::new(&tasks)).unwrap() {
+        let children = std::fs::read_to_string(task.unwrap().path().join("children"));
+        assert_eq!(children.unwrap_or_default(), "", "no data server beside it");
+    }
+    let ended = tokio::task::spawn_blocking(move || {
+        gateway.end();
+        stream.read(&mut [0]).map_or(true, |length| length == 0)
+    });
+    assert!(ended.await.unwrap(), "its connection is cut");
+    assert!(TcpStream::connect(&listener).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_is_in_the_log_or_the_audit() {
+    let folder = Folder::new();
+    let file = folder.path().join("audit.jsonl");
+    let more = format!("[audit]\nfile = \"{}\"\n", file.display());
+    let gateway = Unread::start(&folder, "a-token-of-alice", &more);
+    forwarding(&gateway, "a-token-of-alice").await;
+    let mut old = gateway.old().await;
+    for wrong in ["a-wrong-token", "Bearer a-wrong-token"] {
+        old.release(by(wrong, release(UID))).await.unwrap_err();
+    }
+    old.release(by("a-token-of-alice", release(UID)))
+        .await
+        .unwrap();
+    drop(old);
+    let log = tokio::task::spawn_blocking(move || gateway.end())
+        .await
+        .unwrap();
+    let audit = std::fs::read_to_string(&file).unwrap();
+    assert!(audit.contains("UNAUTHENTICATED"), "{audit}");
+    for text in [log, audit] {
+        assert!(!text.contains("a-token-of-alice") && !text.contains("a-wrong-token"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_are_bound_where_the_settings_say_and_nowhere_else() {
+    let rig = Rig::start().await;
+    let response = session(&rig.old().await, "alice", UID, 3).await;
+    for listener in &response.listeners {
+        let port = listener.strip_prefix("127.0.0.1:").unwrap();
+        TcpStream::connect(listener).unwrap();
+        for elsewhere in ["127.0.0.2", "[::1]"] {
+            let refused = TcpStream::connect(format!("{elsewhere}:{port}"));
+            assert!(refused.is_err(), "{elsewhere}:{port} listens too");
+        }
+    }
+}
+
+#[test]
+fn quiet_streams_are_cut_only_when_somebody_asks_for_it() {
+    let settings = Settings::default();
+    assert_eq!(settings.data.idle_timeout, None);
+    assert_eq!(settings.sessions.idle_timeout, None);
+    assert_eq!(settings.sessions.max_lifetime, None);
 }

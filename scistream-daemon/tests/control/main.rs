@@ -20,9 +20,13 @@ mod issuer;
 #[cfg(test)]
 mod issuers;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod old_protocol;
 #[cfg(test)]
 mod own_protocol;
+#[cfg(test)]
+mod restart;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

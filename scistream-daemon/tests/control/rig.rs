@@ -24,6 +24,8 @@ use scistream_daemon::control::{ControlError, ControlPort};
 use scistream_daemon::dataplane::copy::CopyPlane;
 use scistream_daemon::dataplane::plane::StreamPlane;
 use scistream_daemon::listener::Admission;
+use scistream_daemon::metrics::{Answering, MetricsPort, Sources};
+use scistream_daemon::session::Rate;
 use scistream_daemon::sessions::{Sessions, SessionsConfig, SharedParts};
 use scistream_daemon::wire::gateway::gateway_client::GatewayClient;
 use scistream_daemon::wire::scistream as old;
@@ -132,6 +134,9 @@ pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
     pub(crate) authority: Authority,
     pub(crate) sessions: Sessions,
+    /// The metrics port, where the settings have one.
+    pub(crate) metrics: Option<SocketAddr>,
+    _answering: Option<Answering>,
     is_tls: bool,
     _stop: oneshot::Sender<()>,
     _audit: Option<AuditGuard>,
@@ -160,6 +165,13 @@ impl Rig {
         let port = ControlPort::bind(&settings)?;
         let address = port.addresses()[0];
         let sessions = Sessions::start(sessions_config(&settings, address), shared());
+        let metrics = settings
+            .metrics
+            .listen
+            .map(|listen| MetricsPort::bind(listen).unwrap());
+        let scraped = metrics.as_ref().map(MetricsPort::address);
+        let answering =
+            metrics.map(|metrics| metrics.answer(Sources::new(sessions.clone(), port.counts())));
         let (audit, guard) = match &settings.audit.file {
             Some(path) => {
                 let (audit, guard) = Audit::append_to(path).unwrap();
@@ -182,6 +194,8 @@ impl Rig {
             address,
             authority,
             sessions,
+            metrics: scraped,
+            _answering: answering,
             is_tls,
             _stop: stop,
             _audit: guard,
@@ -235,6 +249,10 @@ fn sessions_config(settings: &Settings, control: SocketAddr) -> SessionsConfig {
         also_listening: vec![control],
         max_sessions: settings.sessions.max_sessions as usize,
         hello_timeout: settings.sessions.hello_timeout.0,
+        capacity: settings
+            .sessions
+            .capacity
+            .map(|rate| Rate::from_bits(rate.0)),
         ..SessionsConfig::default()
     }
 }

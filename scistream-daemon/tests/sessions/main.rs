@@ -8,6 +8,8 @@ mod ending;
 #[cfg(test)]
 mod rates;
 #[cfg(test)]
+mod restart;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod simulation;

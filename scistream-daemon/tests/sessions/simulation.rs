@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use scistream_daemon::session::exchange::{Input, Output, SessionKey, Ticket};
 use scistream_daemon::session::registry::{Registry, RegistryConfig};
 use scistream_daemon::session::{
-    Caller, CreateSession, Greeting, Hello, Phase, Principal, Rate, RateUse, Role, SessionId,
-    Target,
+    Caller, CreateSession, Greeting, Hello, Phase, Principal, Rate, RateUse, Role, SavedSession,
+    SessionId, Target,
 };
 
 const SEEDS: u64 = 256;
@@ -50,13 +50,31 @@ struct Seen {
     phases: HashSet<Phase>,
     codes: HashSet<&'static str>,
     errors: HashSet<std::mem::Discriminant<scistream_daemon::session::SessionError>>,
+    restarts: Restarts,
+}
+
+/// How processes ended, and what came of their sessions.
+#[derive(Debug, Default)]
+struct Restarts {
+    killed: usize,
+    ended: usize,
+    same: usize,
+    gone: usize,
 }
 
 impl Seen {
     fn everything(&self) {
         assert_eq!(self.phases.len(), Phase::ALL.len(), "{:?}", self.phases);
-        assert_eq!(self.codes.len(), 14, "{:?}", self.codes);
+        assert_eq!(self.codes.len(), 16, "{:?}", self.codes);
         assert_eq!(self.errors.len(), 8);
+        let Restarts {
+            killed,
+            ended,
+            same,
+            gone,
+        } = self.restarts;
+        let all = [killed, ended, same, gone];
+        assert!(all.iter().all(|times| *times > 100), "{:?}", self.restarts);
     }
 }
 
@@ -102,7 +120,10 @@ enum Task {
 }
 
 struct World {
+    config: RegistryConfig,
     registry: Registry,
+    /// What the disk holds: what was to be saved a while ago.
+    disk: Vec<SavedSession>,
     now: Instant,
     dice: Dice,
     tasks: VecDeque<Task>,
@@ -140,7 +161,9 @@ impl World {
         let blocked = (0..dice.below(4)).map(|_| 6000 + dice.below(20) as u16);
         Self {
             blocked: blocked.collect(),
-            registry: Registry::new(config),
+            registry: Registry::new(config.clone()),
+            config,
+            disk: Vec::new(),
             now: Instant::now(),
             dice,
             tasks: VecDeque::new(),
@@ -154,23 +177,19 @@ impl World {
 
     fn run(mut self, seen: &mut Seen) {
         for _ in 0..CALLS {
-            match self.dice.below(10) {
-                0..4 => self.call(seen),
-                4..8 => self.work(seen),
-                _ => self.pass_time(seen),
+            match self.dice.below(100) {
+                0..40 => self.call(seen),
+                40..80 => self.work(seen),
+                80..97 => self.pass_time(seen),
+                97 => self.killed(seen),
+                98 => self.ended(seen),
+                _ => self.disk = self.registry.saved(),
             }
         }
-        self.feed(
-            Input::Drain {
-                limit: Some(Duration::from_secs(20)),
-            },
-            seen,
-        );
-        while !self.tasks.is_empty() || self.registry.next_deadline().is_some() {
-            self.work(seen);
-            self.pass_time(seen);
-        }
-        assert!(self.registry.is_empty(), "every session ends");
+        let limit = Some(Duration::from_secs(20));
+        self.feed(Input::Drain { limit }, seen);
+        self.run_out(seen);
+        assert!(self.registry.saved().is_empty(), "a drain is for good");
         assert!(
             self.waiting.is_empty(),
             "everyone is answered: {:?}",
@@ -179,6 +198,78 @@ impl World {
         for actual in self.actual.values() {
             assert!(actual.open.is_empty() && actual.settled, "nothing listens");
         }
+    }
+
+    /// Works until every session has ended.
+    fn run_out(&mut self, seen: &mut Seen) {
+        while !self.tasks.is_empty() || self.registry.next_deadline().is_some() {
+            self.work(seen);
+            self.pass_time(seen);
+        }
+        assert!(self.registry.is_empty(), "every session ends");
+    }
+
+    /// The process is killed: what was done since the last write is forgotten, as are callers,
+    /// listeners and connections.
+    fn killed(&mut self, seen: &mut Seen) {
+        seen.restarts.killed += 1;
+        let saved = std::mem::take(&mut self.disk);
+        self.start_again(saved, seen);
+    }
+
+    /// The process is told to end, keeps on for a while, and is called for then.
+    fn ended(&mut self, seen: &mut Seen) {
+        seen.restarts.ended += 1;
+        let before = self.registry.saved();
+        let limit = self.drain();
+        self.feed(Input::Suspend { limit }, seen);
+        if self.dice.one_in(2) {
+            self.feed(Input::Suspend { limit: None }, seen);
+        }
+        assert_eq!(self.registry.saved(), before, "all that was open is kept");
+        let mut kept = before.len();
+        if self.dice.one_in(2) {
+            let release = Input::Release {
+                ticket: self.ticket(WaitsFor::Release),
+                caller: self.caller(),
+                id: self.id(),
+                drain: None,
+            };
+            self.feed(release, seen);
+            kept = self.registry.saved().len();
+            assert!(before.len() - kept <= 1, "a release is of one session");
+        }
+        self.run_out(seen);
+        let saved = self.registry.saved();
+        assert_eq!(saved.len(), kept, "what is kept stays until the end");
+        self.start_again(saved, seen);
+    }
+
+    /// The next process, a while later, on what the disk held.
+    fn start_again(&mut self, saved: Vec<SavedSession>, seen: &mut Seen) {
+        self.registry = Registry::new(self.config.clone());
+        (self.tasks, self.waiting) = (VecDeque::new(), HashMap::new());
+        (self.actual, self.ids) = (HashMap::new(), HashMap::new());
+        self.sequence = 0;
+        self.now += Duration::from_secs(self.dice.below(200));
+        // Other programs come and go.
+        self.blocked = (0..self.dice.below(4))
+            .map(|_| 6000 + self.dice.below(20) as u16)
+            .collect();
+        for saved in saved.iter().cloned().map(Box::new) {
+            self.feed(Input::Restore { saved }, seen);
+        }
+        while !self.tasks.is_empty() {
+            self.work(seen);
+        }
+        // Whatever time did to them meanwhile, those that are there are as they were.
+        let back = self.registry.saved();
+        for session in &back {
+            assert!(saved.contains(session), "as it was: {session:?}");
+        }
+        seen.restarts.same += back.len();
+        seen.restarts.gone += saved.len() - back.len();
+        self.disk = back;
     }
 
     fn feed(&mut self, input: Input, seen: &mut Seen) {

@@ -36,6 +36,7 @@ const LAYERS: &[(&str, u8, Reach)] = &[
     ("control::convert", 3, Pure),
     ("drain", 3, World),
     ("listener", 3, World),
+    ("metrics", 3, World),
     ("session", 2, Pure),
     ("sessions", 3, World),
     ("stats", 3, World),

@@ -59,6 +59,7 @@ impl Record {
 
     fn write(&mut self, result: &str, message: &str) {
         self.is_written = true;
+        self.calls.counts.count(self.call, result);
         let subject = &self.caller.subject;
         self.calls.audit.record(&Entry {
             call: self.call,
@@ -88,6 +89,7 @@ impl Calls {
         origin: &Origin,
         refusal: &Refusal,
     ) {
+        self.counts.count(method, refusal.code());
         self.audit.record(&Entry {
             call: method,
             who: None,

@@ -116,7 +116,7 @@ impl<'a> Flow<'a> {
                 chunk.written(length);
                 self.copied += length as u64;
                 self.total.fetch_add(length as u64, Ordering::Relaxed);
-                self.live.set_moved(self.direction, self.copied);
+                self.live.set_moved(self.direction, 0, self.copied);
                 Ok(length > 0)
             }
             Err(error) if is_transient(error.kind()) => Ok(false),

@@ -173,7 +173,8 @@ impl Connection {
         let flow = &mut self.flows[side];
         let pump = flow.pump(ingress, egress, shared);
         let live = &self.order.live;
-        live.set_moved(direction(side), flow.moved_by_user_space());
+        let (spliced, copied) = flow.moved_by_user_space();
+        live.set_moved(direction(side), spliced, copied);
         pump
     }
 

@@ -379,9 +379,9 @@ impl Flow {
         self.verdict.as_ref().map(|verdict| verdict.lease.id())
     }
 
-    /// Bytes that calls of user space moved so far.
-    pub(super) fn moved_by_user_space(&self) -> u64 {
-        self.spliced + self.copied
+    /// Bytes that calls of user space moved so far: by splice(2), and through a buffer.
+    pub(super) fn moved_by_user_space(&self) -> (u64, u64) {
+        (self.spliced, self.copied)
     }
 
     /// The slot of the local application whose messages may jump the hop.

@@ -23,8 +23,10 @@ impl Registry {
     ) {
         let key = match self.find(caller, id) {
             Ok(key) => key,
+            Err(SessionError::Unknown { .. }) => return self.release_kept(ticket, caller, id, now),
             Err(error) => return self.answer(ticket, Err(error)),
         };
+        self.forget_kept(key);
         let drain = drain.filter(|drain| !drain.is_zero());
         self.waiting.insert(ticket, key);
         if let Some(session) = self.sessions.get_mut(&key) {
@@ -37,7 +39,8 @@ impl Registry {
         self.answer_drained(key, now);
     }
 
-    pub(super) fn drain(&mut self, limit: Option<Duration>, now: Instant) {
+    /// Takes no sessions from now on, and ends those there are.
+    pub(super) fn let_all_go(&mut self, limit: Option<Duration>, now: Instant) {
         self.stopping = true;
         let limit = limit.filter(|limit| !limit.is_zero());
         let keys: Vec<SessionKey> = self.sessions.keys().copied().collect();
@@ -64,10 +67,12 @@ impl Registry {
         if self.phase(key) == Phase::Ending {
             return;
         }
-        let by = if code == ChangeCode::Stopped {
-            "the gateway is stopping"
-        } else {
+        let by = if code != ChangeCode::Stopped {
             "released"
+        } else if self.is_kept(key) {
+            "the gateway is stopping and keeps it for its next start"
+        } else {
+            "the gateway is stopping"
         };
         let until = drain.and_then(|drain| now.checked_add(drain));
         let opening = self.phase(key) == Phase::Opening;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::caller::Caller;
+use super::super::caller::{Caller, Principal};
 use super::super::error::{Resource, SessionError, Unavailable};
 use super::super::event::ChangeCode;
 use super::super::exchange::{Output, SessionKey, Terms, Ticket};
@@ -156,7 +156,7 @@ impl Registry {
                 self.outputs.push(Output::OpenListener { key, index, port });
             }
         }
-        self.enter(key, caller, &terms, &request);
+        self.enter(key, &caller.principal, &terms, &request);
         self.waiting.insert(ticket, key);
         let sentence = format!("asked for, with {} listeners", terms.listeners);
         let session = Session {
@@ -175,21 +175,28 @@ impl Registry {
             times: self.times(&terms, &request, now),
             armed: None,
             terms,
-            request,
+            request: Arc::from(request),
+            revival: None,
         };
         self.sessions.insert(key, session);
         self.record(key, ChangeCode::Created, sentence, now);
     }
 
     /// Books what the session holds.
-    fn enter(&mut self, key: SessionKey, caller: &Caller, terms: &Terms, request: &CreateSession) {
+    pub(super) fn enter(
+        &mut self,
+        key: SessionKey,
+        owner: &Principal,
+        terms: &Terms,
+        request: &CreateSession,
+    ) {
         self.by_id.insert(terms.id.clone(), key);
         if let Some(submission) = &request.submission {
-            let name = (caller.principal.clone(), submission.clone());
+            let name = (owner.clone(), submission.clone());
             self.by_submission.insert(name, key);
         }
         self.reserved = self.reserved.plus(terms.reserved);
-        let own = self.owners.entry(caller.principal.clone()).or_default();
+        let own = self.owners.entry(owner.clone()).or_default();
         *own = Holdings {
             sessions: own.sessions + 1,
             reserved: own.reserved.plus(terms.reserved),
@@ -237,6 +244,27 @@ impl Registry {
             return;
         };
         let id = session.terms.id.clone();
+        match session.revival.take() {
+            Some(saved) => self.revive(key, *saved, now),
+            None => self.begin(key, now),
+        }
+        for early in self.early.take(&id) {
+            let EarlyHello {
+                ticket,
+                caller,
+                id,
+                hello,
+                ..
+            } = early;
+            self.hello(ticket, caller, id, hello, now);
+        }
+    }
+
+    /// A fresh session is bound.
+    fn begin(&mut self, key: SessionKey, now: Instant) {
+        let Some(session) = self.sessions.get(&key) else {
+            return;
+        };
         let targets = session.request.targets.clone();
         let greeting = session.request.greeting;
         let sentence = match greeting {
@@ -252,16 +280,6 @@ impl Registry {
         } else if greeting == Greeting::NotNeeded {
             self.answer_waiters(key, None, now);
         }
-        for early in self.early.take(&id) {
-            let EarlyHello {
-                ticket,
-                caller,
-                id,
-                hello,
-                ..
-            } = early;
-            self.hello(ticket, caller, id, hello, now);
-        }
     }
 
     pub(super) fn bind_failed(&mut self, key: SessionKey, index: usize, cause: &str, now: Instant) {
@@ -276,9 +294,13 @@ impl Registry {
         };
         *slot = Slot::Closed;
         let opening = session.phase == Phase::Opening;
+        let comes_back = session.revival.is_some();
         self.ports.skip(port, now);
         if !opening {
             return;
+        }
+        if comes_back {
+            return self.lose(key, port, cause, now);
         }
         let sentence = format!("port {port} was skipped: {cause}");
         self.record(key, ChangeCode::PortSkipped, sentence, now);

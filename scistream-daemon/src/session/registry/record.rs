@@ -8,6 +8,7 @@ use super::super::caller::Principal;
 use super::super::exchange::{Terms, Ticket};
 use super::super::phase::Phase;
 use super::super::request::CreateSession;
+use super::super::saved::SavedSession;
 use super::super::target::Target;
 use super::super::view::SessionView;
 
@@ -17,7 +18,7 @@ pub(super) struct Session {
     pub(super) terms: Arc<Terms>,
     pub(super) owner: Principal,
     /// What was asked for, to know a repetition by.
-    pub(super) request: Box<CreateSession>,
+    pub(super) request: Arc<CreateSession>,
     pub(super) phase: Phase,
     pub(super) sentence: String,
     pub(super) listeners: Vec<Slot>,
@@ -28,6 +29,8 @@ pub(super) struct Session {
     pub(super) waiters: Vec<Waiter>,
     /// Whose releases wait for it.
     pub(super) releasing: Vec<Releasing>,
+    /// What it was before the gateway's last end, while its listeners are being bound again.
+    pub(super) revival: Option<Box<SavedSession>>,
     pub(super) times: Times,
     /// The deadline it has in the registry's queue.
     pub(super) armed: Option<Instant>,

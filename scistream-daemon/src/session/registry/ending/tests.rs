@@ -19,6 +19,24 @@ fn a_uid_can_be_used_again_after_its_release() {
 }
 
 #[test]
+fn a_small_pool_serves_any_number_of_sessions() {
+    let mut bench = Bench::new();
+    for number in 0..100 {
+        let name = format!("s{number}");
+        let created = bench.create(
+            &name,
+            CreateSession {
+                listeners: 10,
+                ..CreateSession::plain(Role::Consumer)
+            },
+        );
+        assert_eq!(bench.said(created), "ok", "{name}");
+        bench.release(alice(), &name, None);
+        bench.wait(config().port_rest);
+    }
+}
+
+#[test]
 fn a_session_ends_with_its_lifetime_and_without_bytes() {
     let mut bench = Bench::new();
     let request = CreateSession {
