@@ -16,12 +16,19 @@ pub use values::{HostPort, LogFormat, TimeLimit, ValueError};
 use crate::dataplane::PlaneChoice;
 use crate::init::InitArgs;
 
+/// What `--help` ends with.
+const HOW_TO_BEGIN: &str = "\
+To begin: `s2cs init` makes certificates, a token and settings, and prints the two commands to try.
+Flags may be written with underscores, as upstream's are. What is not given by a flag comes from the
+variables S2CS_…, then from the settings file, then it is the default; `s2cs config default` prints
+all settings and what they mean.";
+
 /// SciStream's gateway: relays TCP in the kernel and loses nothing.
 #[derive(Debug, Parser)]
 #[command(
     name = "s2cs",
     version,
-    about,
+    after_help = HOW_TO_BEGIN,
     max_term_width = 100,
     args_conflicts_with_subcommands = true
 )]

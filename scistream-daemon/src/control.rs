@@ -88,7 +88,7 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 pub enum ControlError {
     /// Everyone is let in, and everyone can come.
     #[error(
-        "nobody is asked who they are, and the control port is not on loopback; set up [auth], or give --client_secret, or listen on 127.0.0.1, or force it with auth.allow_anyone"
+        "nobody is asked who they are, and the control port is not on loopback; have `s2cs init` set up a token, or give --client_secret (Globus Auth), or set up [auth] in the settings, or listen on 127.0.0.1; auth.allow_anyone forces it"
     )]
     Anyone,
     /// Callers could not be asked who they are.
@@ -237,10 +237,6 @@ async fn answer_calls(
         GatewayServer::new(OwnCalls(Arc::clone(&calls))).max_decoding_message_size(MESSAGE_MAX);
     let (reporter, health) = tonic_health::server::health_reporter();
     report_serving(&reporter).await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(wire::DESCRIPTORS);
-    let old_reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(wire::DESCRIPTORS);
     Server::builder()
         .max_concurrent_streams(CALLS_MAX)
         .initial_stream_window_size(CALL_WINDOW)
@@ -252,8 +248,8 @@ async fn answer_calls(
         .add_service(old)
         .add_service(own)
         .add_service(health)
-        .add_service(reflection.build_v1()?)
-        .add_service(old_reflection.build_v1alpha()?)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async {
             stop.await;
             reporter.set_not_serving::<ControlServer<OldCalls>>().await;
@@ -261,6 +257,14 @@ async fn answer_calls(
         })
         .await?;
     Ok(())
+}
+
+/// All that is answered here, what refusals carry in their details included.
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 
 async fn report_serving(reporter: &HealthReporter) {

@@ -44,7 +44,7 @@ pub use bind::{BindError, Listener, bind, bind_all};
 pub use dial::{Dialer, Refusal, RefusalReason};
 pub use open::{Moved, OpenConnection, OpenConnections};
 pub use options::SocketOptions;
-pub use own::OwnListeners;
+pub use own::{Advertised, OwnListeners};
 pub use route::{Route, RouteTerms};
 pub use targets::{ResolveError, Targets};
 

@@ -260,7 +260,7 @@ impl Sessions {
                     cause: error.cause.to_string(),
                 })
             })?;
-            if self.shell.leads_back(&found) {
+            if self.shell.leads_back(target, &found).await {
                 let allowed = "a target that is not one of this gateway's own listeners";
                 return Err(SessionError::bad_field("targets", target, allowed));
             }

@@ -52,7 +52,7 @@ impl fmt::Display for Finding {
 
 type Rule = fn(&Tree) -> Vec<Finding>;
 
-const RULES: [(&str, Rule); 11] = [
+const RULES: [(&str, Rule); 12] = [
     ("layers", layers::imports_go_down),
     ("layers", layers::crates_stay_in_their_place),
     ("shape", shape::files_say_their_role),
@@ -63,6 +63,7 @@ const RULES: [(&str, Rule); 11] = [
     ("fences", fences::lints_are_expected_not_allowed),
     ("names", names::types_use_the_vocabulary),
     ("documents", documents::lifecycles_name_what_exists),
+    ("documents", documents::tests_that_are_named_exist),
     ("documents", documents::links_lead_somewhere),
 ];
 

@@ -17,7 +17,7 @@ use crate::connection_log::ConnectionLog;
 use crate::control::ControlPort;
 use crate::dataplane::RelayLimits;
 use crate::limits;
-use crate::listener::{Admission, SocketOptions};
+use crate::listener::{Admission, Advertised, SocketOptions};
 use crate::metrics::{MetricsPort, Sources};
 use crate::session::{Rate, RateUse, SavedSession};
 use crate::sessions::{Sessions, SessionsConfig, SharedParts, StateFile};
@@ -183,17 +183,16 @@ fn sessions_config(settings: &Settings, control: &[SocketAddr]) -> SessionsConfi
         metrics: _,
         rules: _,
     } = settings;
-    let advertised = port.advertise.as_ref().map(ToString::to_string);
     let ports = sessions.port_range.0;
     let buffer = |bytes: Option<u32>| bytes.and_then(|bytes| usize::try_from(bytes).ok());
     SessionsConfig {
         listen: both_families(port.listener_ip),
         ports: ports.first..=ports.last,
         port_rest: sessions.port_cooldown.0,
-        also_ours: advertised
-            .iter()
-            .filter_map(|host| host.parse().ok())
-            .collect(),
+        advertised: Advertised {
+            host: port.advertise.clone(),
+            ports: port.port_map.clone(),
+        },
         also_listening: control.to_vec(),
         max_sessions: usize::try_from(sessions.max_sessions).unwrap_or(usize::MAX),
         hello_timeout: sessions.hello_timeout.0,

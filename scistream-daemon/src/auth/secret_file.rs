@@ -12,7 +12,7 @@ const SIZE_MAX: u64 = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
     /// Everybody may read it.
-    #[error("{} may be {what} by everyone (mode {mode:04o}); say `chmod o= {}`", path.display(), path.display())]
+    #[error("{} may be {what} by everyone (mode {mode:04o}); run `chmod o= {}`", path.display(), path.display())]
     Exposed {
         /// The file.
         path: PathBuf,

@@ -14,28 +14,29 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// The address on which the control port and the sessions' listeners are bound.
+    /// The address on which the control port and the sessions' listeners are bound; :: for IPv6 and
+    /// IPv4. [default: 0.0.0.0]
     #[arg(long, value_name = "ADDRESS")]
     pub listener_ip: Option<String>,
 
-    /// The control port.
+    /// The control port. [default: 5000]
     #[arg(long, value_name = "PORT")]
     pub port: Option<String>,
 
-    /// The ports for sessions' listeners, such as 5100-5200.
+    /// The ports for sessions' listeners; 0 for any free ones. [default: 5100-5200]
     #[arg(long, value_name = "RANGE")]
     pub port_range: Option<String>,
 
     /// How bytes move: auto, sockmap, splice or copy. Upstream's names (Haproxy,
-    /// StunnelSubprocess, …) are taken for auto: the gateway relays by itself.
+    /// StunnelSubprocess, …) are taken for auto: the gateway relays by itself. [default: auto]
     #[arg(long = "type", value_name = "NAME")]
     pub plane: Option<DataMover>,
 
-    /// Log more.
+    /// Log more: what happens to each session and connection.
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = truth)]
     pub verbose: Option<bool>,
 
-    /// This gateway's client id at the token issuer.
+    /// This gateway's client id at the token issuer; users name it as their --scope.
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
 
@@ -44,19 +45,20 @@ pub struct ServeArgs {
     #[arg(long, value_name = "SECRET")]
     pub client_secret: Option<String>,
 
-    /// The certificate chain of the control port, PEM.
+    /// The certificate chain of the control port, PEM. [default: server.crt]
     #[arg(long, value_name = "FILE")]
     pub server_crt: Option<String>,
 
-    /// Its private key, PEM.
+    /// Its private key, PEM; others must not be able to read it. [default: server.key]
     #[arg(long, value_name = "FILE")]
     pub server_key: Option<String>,
 
-    /// TLS on the control port; `--ssl False` for none.
+    /// TLS on the control port; `--ssl False` for none. [default: True]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", value_parser = truth)]
     pub ssl: Option<bool>,
 
-    /// The host that callers are told to connect to.
+    /// The host that callers are told to connect to, behind a NAT or in a container; by default the
+    /// address that is bound, or that they called.
     #[arg(long, value_name = "HOST")]
     pub advertise: Option<String>,
 
@@ -144,10 +146,11 @@ pub fn with_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     use super::*;
     use crate::cli::Args;
+    use crate::config::Settings;
 
     fn serve(line: &str) -> Result<ServeArgs, clap::Error> {
         let words = line.split_whitespace().map(OsString::from);
@@ -176,6 +179,22 @@ mod tests {
             serve("s2cs --verbose False --type splice").unwrap().plane,
             Some(DataMover::Plane("splice"))
         );
+    }
+
+    #[test]
+    fn the_defaults_that_are_told_are_the_settings_own() {
+        let help = Args::command().render_long_help().to_string();
+        let settings = Settings::default();
+        for default in [
+            settings.control.listener_ip.to_string(),
+            settings.control.port.to_string(),
+            settings.sessions.port_range.to_string(),
+            settings.control.server_crt.display().to_string(),
+            settings.control.server_key.display().to_string(),
+            format!("{:?}", settings.data.plane).to_lowercase(),
+        ] {
+            assert!(help.contains(&format!("[default: {default}]")), "{default}");
+        }
     }
 
     #[test]

@@ -173,6 +173,10 @@ impl Layers {
 /// The parser's message with Rust's names of numbers in words.
 fn in_words(message: &str) -> String {
     message
+        .replace(
+            "invalid IP address syntax",
+            "expected an address of this host, such as 0.0.0.0, 192.0.2.7 or ::",
+        )
         .replace("expected u16", "expected a whole number from 0 to 65535")
         .replace(
             "expected u32",

@@ -240,6 +240,14 @@ impl PortMapping {
             .contain(bound)
             .then(|| told.first + (bound - ports.first))
     }
+
+    /// The port that is bound where callers are told this one, if one is mapped to it.
+    pub fn bound_for(&self, told: u16) -> Option<u16> {
+        let Self { bound, told: ports } = self;
+        ports
+            .contain(told)
+            .then(|| bound.first + (told - ports.first))
+    }
 }
 
 impl FromStr for PortMapping {
@@ -267,6 +275,16 @@ impl fmt::Display for PortMapping {
 }
 
 impl AdvertisedHost {
+    /// The name, or the address without brackets.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The address, where it is one and not a name.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.0.parse().ok()
+    }
+
     /// The host with a port, as callers are told.
     pub fn with_port(&self, port: u16) -> String {
         if self.0.contains(':') {
@@ -411,6 +429,14 @@ mod tests {
         assert_eq!(
             (map.tell(5100), map.tell(5107), map.tell(5111)),
             (Some(30510), Some(30517), None)
+        );
+        assert_eq!(
+            (
+                map.bound_for(30510),
+                map.bound_for(30520),
+                map.bound_for(30521)
+            ),
+            (Some(5100), Some(5110), None)
         );
         assert_eq!(map.to_string(), "5100-5110=30510-30520");
         for text in [

@@ -5,14 +5,24 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::session::registry::MOST_TARGETS;
 use crate::session::{CreateSession, Greeting, Hello, Rate, Role, SessionError, SessionId, Target};
 use crate::wire::{gateway as own, scistream as old};
 
-/// Targets of one session; a gateway has at most 65,535 listeners to send there.
-pub const TARGETS_MAX: usize = 4_096;
+/// Targets that one message may name: what the sessions take, looked at before any of them is.
+pub const TARGETS_MAX: usize = MOST_TARGETS;
 
 /// Sources of one session.
 pub const SOURCES_MAX: usize = 1_024;
+
+/// What the sessions' fields are called in an `update`.
+pub const NAMES_IN_UPDATE: Names = &[("targets", "remote_listeners")];
+
+/// What the sessions' fields are called in our own service.
+pub const NAMES_OF_OUR_OWN: Names = &[("num_conn", "listeners"), ("remote_listeners", "targets")];
+
+/// Fields of sessions, each with the name that it has in a message.
+pub type Names = &'static [(&'static str, &'static str)];
 
 /// Longer times are not meant, and sums with them stay far from overflowing.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
@@ -154,17 +164,24 @@ fn targets(field: &'static str, wanted: &[String]) -> Result<Vec<Target>, Sessio
     let parsed = wanted.iter().map(|target| target.parse::<Target>());
     parsed
         .collect::<Result<_, _>>()
-        .map_err(|error| renamed(error, field))
+        .map_err(|error| in_words_of(error, &[("targets", field)]))
 }
 
-/// The same refusal, under the name that the field has in this message.
-fn renamed(error: SessionError, field: &'static str) -> SessionError {
+/// The same refusal, under the name that the field has in the caller's message.
+pub fn in_words_of(error: SessionError, names: &[(&str, &'static str)]) -> SessionError {
     match error {
-        SessionError::BadField { value, allowed, .. } => SessionError::BadField {
+        SessionError::BadField {
             field,
             value,
             allowed,
-        },
+        } => {
+            let named = names.iter().find(|(ours, _)| *ours == field);
+            SessionError::BadField {
+                field: named.map_or(field, |(_, name)| *name),
+                value,
+                allowed,
+            }
+        }
         SessionError::Ended { .. }
         | SessionError::Exhausted { .. }
         | SessionError::Exists { .. }

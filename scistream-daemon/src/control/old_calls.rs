@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::answer::{Teller, strings};
 use super::calls::{Calls, Record};
-use super::convert;
+use super::convert::{self, NAMES_IN_UPDATE};
 use super::gate::Admitted;
 use super::status::Refusal;
 use crate::session::{Role, SessionId};
@@ -73,7 +73,8 @@ impl OldCalls {
         message: old::UpdateTargets,
     ) -> Result<old::Response, Refusal> {
         let (id, targets) = convert::update(&message)?;
-        let session = self.0.update(&caller.subject, &id, targets).await?;
+        let updated = self.0.update(&caller.subject, &id, targets).await;
+        let session = updated.map_err(|refusal| refusal.in_words_of(NAMES_IN_UPDATE))?;
         Ok(old::Response {
             listeners: self.teller(caller).listeners(&session.listeners),
             prod_listeners: strings(&session.targets),

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::answer::{Teller, event};
 use super::calls::{Calls, Record};
-use super::convert;
+use super::convert::{self, NAMES_OF_OUR_OWN};
 use super::gate::Admitted;
 use super::old_calls::admitted;
 use super::status::Refusal;
@@ -111,7 +111,8 @@ impl OwnCalls {
         record: &mut Record,
     ) -> Result<own::CreateSessionResponse, Refusal> {
         let request = convert::create(message)?;
-        let created = self.0.create(&caller.subject, request).await?;
+        let created = self.0.create(&caller.subject, request).await;
+        let created = created.map_err(|refusal| refusal.in_words_of(NAMES_OF_OUR_OWN))?;
         record.name(created.session.id.to_string());
         Ok(own::CreateSessionResponse {
             session: Some(self.session(caller, &created.session.id)?),
@@ -126,7 +127,8 @@ impl OwnCalls {
     ) -> Result<own::UpdateTargetsResponse, Refusal> {
         let id: SessionId = message.uid.parse()?;
         let targets = convert::own_targets(&message.targets)?;
-        self.0.update(&caller.subject, &id, targets).await?;
+        let updated = self.0.update(&caller.subject, &id, targets).await;
+        updated.map_err(|refusal| refusal.in_words_of(NAMES_OF_OUR_OWN))?;
         Ok(own::UpdateTargetsResponse {
             session: Some(self.session(caller, &id)?),
         })

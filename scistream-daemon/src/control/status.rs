@@ -7,6 +7,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::convert::{self, Names};
 use crate::auth::AuthError;
 use crate::policy::Denial;
 use crate::session::SessionError;
@@ -77,6 +78,18 @@ impl Refusal {
             Self::Denied(_) | Self::NotAdmin => Row::of(Code::PermissionDenied, "AUTH_ERROR"),
             Self::EventsLost(_) => Row::of(Code::DataLoss, "SERVER_ERR"),
             Self::Session(error) => session_row(error),
+        }
+    }
+
+    /// The same, with a refused field under the name that it has in the caller's message.
+    pub(super) fn in_words_of(self, names: Names) -> Self {
+        match self {
+            Self::Session(error) => Self::Session(convert::in_words_of(error, names)),
+            Self::Auth(_)
+            | Self::Denied(_)
+            | Self::EventsLost(_)
+            | Self::NotAdmin
+            | Self::Stopping => self,
         }
     }
 

@@ -96,7 +96,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let failed = |problem: String| TlsError::File {
         path: path.to_owned(),
         problem,
-        advice: "give a certificate in PEM, or make one with `openssl req -x509`",
+        advice: "give a certificate in PEM; `s2cs init` makes one with all names of this host",
     };
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)

@@ -27,6 +27,12 @@ pub struct Change {
     pub sentence: String,
 }
 
+/// A number of things, as sentences have it.
+pub(super) fn counted(number: usize, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{ending}")
+}
+
 /// What can happen to a session. The label in logs, metrics and the event stream.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ChangeCode {

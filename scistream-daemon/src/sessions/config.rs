@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::connection_log::ConnectionLog;
 use crate::dataplane::RelayLimits;
 use crate::dataplane::plane::StreamPlane;
-use crate::listener::{Admission, SocketOptions};
+use crate::listener::{Admission, Advertised, SocketOptions};
 use crate::session::registry::RegistryConfig;
 use crate::session::{Rate, RateUse};
 
@@ -21,9 +21,8 @@ pub struct SessionsConfig {
     pub ports: RangeInclusive<u16>,
     /// How long a port rests after its session, so that a late connection does not meet the next.
     pub port_rest: Duration,
-    /// Addresses that lead to our listeners and are none of this host's, such as the advertised one
-    /// behind a NAT: targets there, on a port of ours, are refused.
-    pub also_ours: Vec<IpAddr>,
+    /// What callers are told of the listeners, and what leads back to them: no target.
+    pub advertised: Advertised,
     /// Listeners beside those of sessions that are no targets either: the control port.
     pub also_listening: Vec<SocketAddr>,
     /// Sessions at once.
@@ -58,7 +57,7 @@ impl Default for SessionsConfig {
             listen: vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
             ports: 5100..=5200,
             port_rest: Duration::from_secs(5),
-            also_ours: Vec::new(),
+            advertised: Advertised::default(),
             also_listening: Vec::new(),
             max_sessions: 16_384,
             max_connections: None,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::net::lookup_host;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use tokio::time::sleep_until;
@@ -20,7 +21,7 @@ use crate::listener::{Dialer, Gateway, OwnListeners, Targets};
 use crate::session::error::Unavailable;
 use crate::session::exchange::{Answer, Input, Output, SessionKey, Ticket};
 use crate::session::registry::Registry;
-use crate::session::{Caller, Census, Change, ChangeCode, SavedSession, SessionError, SessionId};
+use crate::session::{Caller, Census, Change, ChangeCode, SavedSession, SessionError, SessionId, Target};
 
 /// How a call was answered.
 type Reply = Result<Box<Answer>, SessionError>;
@@ -58,7 +59,7 @@ impl Shell {
             admission,
             log,
         } = shared;
-        let own = Arc::new(OwnListeners::new(config.also_ours.clone()));
+        let own = Arc::new(OwnListeners::new(config.advertised.clone()));
         for listen in &config.also_listening {
             own.add(*listen);
         }
@@ -113,8 +114,15 @@ impl Shell {
         shown.map(|_view| ())
     }
 
-    pub(super) fn leads_back(&self, targets: &Targets) -> bool {
-        let addresses = targets.addresses();
+    /// Whether whoever connects to `target`, which was found to be at `found`, comes back to us.
+    pub(super) async fn leads_back(&self, target: &Target, found: &Targets) -> bool {
+        if let Some(name) = self.own.name_to_look_up(target.port()) {
+            // A name that is not found keeps the addresses it had.
+            if let Ok(addresses) = lookup_host((name, target.port())).await {
+                self.own.learn(addresses.map(|address| address.ip()));
+            }
+        }
+        let addresses = found.addresses();
         addresses.into_iter().any(|address| self.own.reach(address))
     }
 

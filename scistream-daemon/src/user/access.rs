@@ -62,6 +62,27 @@ impl Access {
         Remote::open(host, &self.security()?, token, deadline).await
     }
 
+    /// The same options on a command line, for a command that is to be copied.
+    pub fn as_options(&self) -> String {
+        let file = |name: &str, file: &Option<PathBuf>| {
+            let file = file
+                .as_ref()
+                .map(|file| format!(" {name} {}", file.display()));
+            file.unwrap_or_default()
+        };
+        let plaintext = if self.plaintext { " --plaintext" } else { "" };
+        let scope = self.scope.as_ref().map(|scope| format!(" --scope {scope}"));
+        [
+            file("--ca", &self.ca),
+            file("--cert", &self.cert),
+            file("--key", &self.key),
+            file("--token-file", &self.token_file),
+            scope.unwrap_or_default(),
+            plaintext.to_owned(),
+        ]
+        .concat()
+    }
+
     fn security(&self) -> Result<Security, Failure> {
         if self.plaintext {
             return Ok(Security::Plaintext);

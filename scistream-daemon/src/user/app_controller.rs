@@ -24,7 +24,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[command(
     name = "appctrl",
     version,
-    about,
     max_term_width = 100,
     disable_version_flag = true
 )]

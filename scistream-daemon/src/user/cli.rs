@@ -15,7 +15,11 @@ use super::token::DEFAULT_SCOPE;
 use crate::cli::HostPort;
 
 /// What `--help` ends with.
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 token missing or refused, 4 not \
+const EXIT_CODES: &str = "\
+To begin: s2uc connect --producer GATEWAY1:5000 --consumer GATEWAY2:5000 --target HOST:PORT --ca ca.crt \
+--token-file token, and let the application connect to what that prints.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 token missing or refused, 4 not \
 allowed, 5 gateway or issuer not reached, 6 took too long, 7 no port, bandwidth or quota left, 8 no \
 such session, 9 the session exists, 10 a value was refused, 11 not offered by this gateway, 130 \
 stopped by Ctrl-C.";
@@ -23,7 +27,7 @@ stopped by Ctrl-C.";
 /// Sets up streaming sessions between an application that listens (the producer) and one that
 /// connects (the consumer), by way of the gateways beside them.
 #[derive(Debug, Parser)]
-#[command(name = "s2uc", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "s2uc", version, max_term_width = 100, after_help = EXIT_CODES)]
 #[command(disable_version_flag = true)]
 pub struct Args {
     /// Print results, and failures, as JSON: one object a line.
@@ -80,7 +84,7 @@ pub struct RequestArgs {
         value_name = "N",
         default_value_t = 5
     )]
-    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..=65_535))]
     pub num_conn: i32,
 
     /// What the session reserves, in kB/s.
@@ -137,8 +141,10 @@ pub struct InboundArgs {
     pub one: One,
 }
 
-/// `s2uc prod-req`.
+/// `s2uc prod-req`. It waits for as long as upstream's gateways wait for a hello, and a moment more,
+/// so that theirs is the answer.
 #[derive(ClapArgs, Debug)]
+#[command(mut_arg("timeout", |timeout| timeout.default_value("185s")))]
 pub struct ProdReqArgs {
     /// What is requested.
     #[command(flatten)]
@@ -152,8 +158,10 @@ pub struct ProdReqArgs {
     pub one: One,
 }
 
-/// `s2uc outbound-request`.
+/// `s2uc outbound-request`. Without `--s2cs` it takes another port than the others do: upstream's
+/// tutorial has both gateways on one host.
 #[derive(ClapArgs, Debug)]
+#[command(mut_arg("s2cs", |s2cs| s2cs.default_value("localhost:6000")))]
 pub struct OutboundArgs {
     /// The uid that the producer's side printed.
     pub uid: String,
@@ -390,6 +398,36 @@ mod tests {
                 parse(line).err().unwrap()
             );
         }
+    }
+
+    #[test]
+    fn the_consumers_side_has_upstreams_own_default_for_its_gateway() {
+        let at = |line: &str| {
+            let Command::OutboundRequest(args) = parse(line).unwrap().command else {
+                panic!("{line}");
+            };
+            args.one.s2cs.to_string()
+        };
+        assert_eq!(at("s2uc outbound-request UID h:1"), "localhost:6000");
+        assert_eq!(at("s2uc outbound-request UID h:1 --s2cs g:5"), "g:5");
+        let Command::InboundRequest(args) = parse("s2uc inbound-request").unwrap().command else {
+            panic!("it is one");
+        };
+        assert_eq!(args.one.s2cs.to_string(), "localhost:5000");
+    }
+
+    #[test]
+    fn whoever_waits_for_an_application_waits_as_long_as_the_gateway_does() {
+        let Command::ProdReq(args) = parse("s2uc prod-req").unwrap().command else {
+            panic!("it is one");
+        };
+        assert!(args.one.timeout > Duration::from_secs(180));
+    }
+
+    #[test]
+    fn help_begins_with_what_this_program_does() {
+        let help = Args::command().render_help().to_string();
+        assert!(help.starts_with("Sets up streaming sessions"), "{help}");
     }
 
     #[test]

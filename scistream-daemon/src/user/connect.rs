@@ -57,6 +57,14 @@ pub async fn connect(args: &ConnectArgs, output: &Output) -> Result<(), Failure>
     match outcome {
         Ok(made) => {
             print(&made, &order, started, output);
+            let end = format!(
+                "end it with: s2uc release {} --producer {} --consumer {}{}",
+                order.uid,
+                args.producer,
+                args.consumer,
+                args.access.as_options()
+            );
+            output.line(&end);
             Ok(())
         }
         Err(failure) => {
@@ -219,9 +227,4 @@ fn print(both: &Both<'_>, order: &Order, started: Instant, output: &Output) {
             made.targets.join(", ")
         ));
     }
-    output.line(&format!(
-        "end it with: s2uc release {uid} --producer {} --consumer {}",
-        both.producer.0.remote().host(),
-        both.consumer.0.remote().host()
-    ));
 }

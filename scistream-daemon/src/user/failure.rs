@@ -121,12 +121,11 @@ impl Failure {
         }
         let exit = Exit::of_status(status);
         let said = printable(status.message());
-        let said = if said.is_empty() {
-            "without a word".to_owned()
+        let (said, advice) = if said.is_empty() {
+            ("without a word".to_owned(), advice(exit, false))
         } else {
-            format!("\"{said}\"")
+            (format!("\"{said}\""), advice(exit, true))
         };
-        let advice = advice(exit);
         let code = status.code();
         Self::new(
             exit,
@@ -156,12 +155,12 @@ impl fmt::Display for Failure {
 impl Error for Failure {}
 
 /// What to do about it, where the sentence of a gateway cannot know.
-fn advice(exit: Exit) -> &'static str {
+fn advice(exit: Exit, has_spoken: bool) -> &'static str {
     match exit {
         Exit::Unauthenticated => {
             "; give a token by --token-file, or get one by `s2uc login --scope ID` and name it by --scope ID"
         }
-        Exit::Unreachable => "; see whether the gateway runs, and try again",
+        Exit::Unreachable if !has_spoken => "; see whether the gateway runs, and try again",
         Exit::Unsupported => "; the gateway is older than this command, see its documentation",
         Exit::BadRequest
         | Exit::Denied
@@ -171,6 +170,7 @@ fn advice(exit: Exit) -> &'static str {
         | Exit::NoResources
         | Exit::NotFound
         | Exit::TimedOut
+        | Exit::Unreachable
         | Exit::Usage => "",
     }
 }
@@ -211,6 +211,17 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "req failed at the gateway h:1: Internal, \"a [2Jb c d\""
+        );
+    }
+
+    #[test]
+    fn a_gateway_that_says_what_is_missing_is_not_said_to_be_away() {
+        let spoken = Failure::of_status(&"h:1", "req", &Status::unavailable("no such target"));
+        assert!(!spoken.to_string().contains("runs"), "{spoken}");
+        let silent = Failure::of_status(&"h:1", "req", &Status::unavailable(""));
+        assert!(
+            silent.to_string().contains("whether the gateway runs"),
+            "{silent}"
         );
     }
 

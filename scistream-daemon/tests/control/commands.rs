@@ -1,12 +1,13 @@
 //! The command `s2cs`: what it prints, what it refuses, how it ends.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::rig::{Folder, Old, UID, connect, session};
+use crate::rig::{Folder, Old, UID, connect, session, update};
 
 fn s2cs() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_s2cs"));
@@ -139,46 +140,98 @@ fn a_start_that_cannot_be_says_why() {
     }
 }
 
-/// A process that ends with the test.
-struct Running(Child);
+/// The lines of a log.
+type Lines = std::iter::MapWhile<
+    std::io::Lines<BufReader<ChildStderr>>,
+    fn(std::io::Result<String>) -> Option<String>,
+>;
 
-impl Drop for Running {
+/// A gateway in a process of its own, which ends with the test.
+pub(crate) struct Gateway {
+    running: Child,
+    lines: Lines,
+    pub(crate) address: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts one on loopback that asks nobody who they are, with ports that the kernel picks.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut command = s2cs();
+        command.args(["--listener_ip", "127.0.0.1", "--port", "0"]);
+        command.args(["--port_range", "0", "--type", "splice"]);
+        command.args(["--log-format", "json"]).args(args);
+        let mut running = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(running.stderr.take().unwrap());
+        let whole: fn(std::io::Result<String>) -> Option<String> = Result::ok;
+        let mut lines = log.lines().map_while(whole);
+        let ready = lines.find_map(|line| {
+            let line: Value = serde_json::from_str(&line).ok()?;
+            (line["message"] == "control port ready").then_some(line)
+        });
+        let address = ready.unwrap()["listen"].as_str().unwrap().parse();
+        Self {
+            running,
+            lines,
+            address: address.unwrap(),
+        }
+    }
+
+    /// How many descriptors it holds.
+    pub(crate) fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.running.id());
+        std::fs::read_dir(folder).unwrap().count()
+    }
+
+    /// Calls it in the clear.
+    async fn old(&self) -> Old {
+        Old::new(connect(self.address, None).await.unwrap())
+    }
+}
+
+impl Drop for Gateway {
     fn drop(&mut self) {
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
+        let _ended = self.running.kill();
+        let _reaped = self.running.wait();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_serves_sessions_and_ends_with_sigterm() {
-    let mut command = s2cs();
-    command.args([
-        "--listener_ip",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--port_range",
-        "0",
-        "--type",
-        "splice",
-    ]);
-    command
-        .args(["--ssl", "False", "--log-format", "json"])
-        .stderr(Stdio::piped());
-    let mut running = Running(command.spawn().unwrap());
-    let mut lines = BufReader::new(running.0.stderr.take().unwrap())
-        .lines()
-        .map_while(Result::ok);
-    let ready = lines.find_map(|line| {
-        let line: Value = serde_json::from_str(&line).ok()?;
-        (line["message"] == "control port ready").then_some(line)
-    });
-    let address = ready.unwrap()["listen"].as_str().unwrap().parse().unwrap();
-    let old = Old::new(connect(address, None).await.unwrap());
-    let response = session(&old, "INVALID_TOKEN", UID, 3).await;
+    let mut gateway = Gateway::start(&["--ssl", "False"]);
+    let response = session(&gateway.old().await, "INVALID_TOKEN", UID, 3).await;
     assert_eq!(response.listeners.len(), 3);
-    kill_process(Pid::from_child(&running.0), Signal::TERM).unwrap();
-    let rest: Vec<String> = lines.collect();
-    assert_eq!(running.0.wait().unwrap().code(), Some(0), "{rest:#?}");
+    kill_process(Pid::from_child(&gateway.running), Signal::TERM).unwrap();
+    let rest: Vec<String> = gateway.lines.by_ref().collect();
+    assert_eq!(gateway.running.wait().unwrap().code(), Some(0), "{rest:#?}");
     assert!(std::net::TcpStream::connect(&response.listeners[0]).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_leads_back_by_what_callers_are_told_is_refused() {
+    // Every port is told as another one, as NodePorts are.
+    let rotated = ["1-32767=32768-65534", "32768-65534=1-32767"];
+    for host in ["203.0.113.9", "localhost"] {
+        let mut args = vec!["--ssl", "False", "--advertise", host];
+        for map in rotated {
+            args.extend(["--port_map", map]);
+        }
+        let gateway = Gateway::start(&args);
+        let mut old = gateway.old().await;
+        let response = session(&old, "INVALID_TOKEN", UID, 1).await;
+        let told = response.listeners[0].clone();
+        assert!(told.starts_with(&format!("{host}:")), "{told}");
+        let (_, port) = told.rsplit_once(':').unwrap();
+        // By the name, and by the address that the name has.
+        let address = format!("{}:{port}", host.replace("localhost", "127.0.0.1"));
+        for target in [told.clone(), address] {
+            let refused = old
+                .update(update(UID, "PROD", &[target]))
+                .await
+                .unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
+            assert!(refused.message().contains("own listeners"), "{refused:?}");
+        }
+        let elsewhere = [format!("192.0.2.7:{port}")];
+        old.update(update(UID, "PROD", &elsewhere)).await.unwrap();
+    }
 }

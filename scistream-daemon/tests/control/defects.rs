@@ -242,6 +242,80 @@ async fn a_caller_that_goes_away_leaves_no_session() {
     session(&old, "alice", UID, 1).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_port_lasts_for_any_number_of_sessions() {
+    // On an address of its own, where no other test binds or dials.
+    let free = std::net::TcpListener::bind("127.0.71.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let rig = Rig::with(|settings, _| {
+        settings.control.listener_ip = [127, 0, 71, 1].into();
+        settings.sessions.port_range = format!("{port}-{port}").parse().unwrap();
+        settings.sessions.port_cooldown = "0s".parse().unwrap();
+    })
+    .await;
+    let mut old = rig.old().await;
+    for number in 0..200 {
+        let uid = format!("session-{number}");
+        let response = session(&old, "alice", &uid, 1).await;
+        assert_eq!(response.listeners, [format!("127.0.71.1:{port}")]);
+        let refused = old.req(by("alice", req("too-many", "PROD", 1))).await;
+        assert_eq!(refused.unwrap_err().code(), Code::ResourceExhausted);
+        old.release(by("alice", release(&uid))).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_takes_any_number_of_connections_one_after_the_other() {
+    let rig = Rig::start().await;
+    let mut old = rig.old().await;
+    session(&old, "alice", UID, 1).await;
+    let targets = [echo().to_string()];
+    let updated = old
+        .update(by("alice", update(UID, "PROD", &targets)))
+        .await
+        .unwrap()
+        .into_inner();
+    let listener = updated.listeners[0].clone();
+    let all = tokio::task::spawn_blocking(move || {
+        for _ in 0..500 {
+            round_trip(&listener);
+        }
+    });
+    all.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_are_where_listener_ip_says_and_nowhere_else() {
+    let rig = Rig::with(|settings, _| settings.control.listener_ip = [127, 0, 0, 2].into()).await;
+    let response = session(&rig.old().await, "alice", UID, 3).await;
+    for listener in &response.listeners {
+        let (host, port) = listener.rsplit_once(':').unwrap();
+        assert_eq!(host, "127.0.0.2");
+        TcpStream::connect(listener).unwrap();
+        // On an address that no test uses: who has the port everywhere has it here.
+        let elsewhere = std::net::TcpListener::bind(format!("127.0.72.9:{port}"));
+        assert!(elsewhere.is_ok(), "{listener} is open elsewhere as well");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ipv6_and_names_are_as_good_as_addresses() {
+    let loopback = std::net::Ipv6Addr::LOCALHOST;
+    let rig = Rig::with(|settings, _| settings.control.listener_ip = loopback.into()).await;
+    let mut old = rig.old().await;
+    let response = session(&old, "alice", UID, 1).await;
+    assert!(response.listeners[0].starts_with("[::1]:"), "{response:?}");
+    let target = [format!("localhost:{}", echo().port())];
+    let updated = old
+        .update(by("alice", update(UID, "PROD", &target)))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(updated.prod_listeners, target);
+    round_trip(&updated.listeners[0]);
+}
+
 async fn wait_until(holds: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !holds() {

@@ -4,9 +4,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use scistream_daemon::sys::rlimit::OpenFiles;
 
-use crate::rig::{Authority, PATIENCE, Rig, UID, connect, session};
+use crate::commands::Gateway;
+use crate::rig::{Authority, Folder, Old, PATIENCE, Rig, UID, by, connect, release, session};
 
 /// What begins every HTTP/2 connection.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -72,8 +75,8 @@ async fn who_trusts_others_or_shows_a_strangers_certificate_gets_nowhere() {
     let shown = rig.authority.callers_tls(Some(strangers.sign("mallory")));
     let refused = match connect(rig.address, Some(shown)).await {
         Err(_at_the_handshake) => true,
-        Ok(channel) => crate::rig::Old::new(channel)
-            .release(crate::rig::by("alice", crate::rig::release(UID)))
+        Ok(channel) => Old::new(channel)
+            .release(by("alice", release(UID)))
             .await
             .is_err(),
     };
@@ -93,32 +96,89 @@ async fn who_says_nothing_or_too_little_is_closed_in_time() {
     }
 }
 
+/// Says `beginning`, then `again` every now and then; true when the other end had enough.
+fn is_closed_while_dripping(mut stream: impl Read + Write, beginning: &[u8], again: &[u8]) -> bool {
+    let is_open = |error: &std::io::Error| {
+        matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let mut words = beginning;
+    while Instant::now() < deadline {
+        let said = stream.write_all(words).and_then(|()| stream.flush());
+        // The pause between the words is what reading waits for.
+        let heard = stream.read(&mut [0; 1_024]);
+        let is_over = match &heard {
+            Ok(length) => *length == 0,
+            Err(error) => !is_open(error),
+        };
+        if is_over {
+            return true;
+        }
+        match said {
+            Ok(()) => words = again,
+            // TLS is still shaking hands.
+            Err(error) if is_open(&error) => {}
+            Err(_closed) => return true,
+        }
+    }
+    false
+}
+
+fn dripping(address: SocketAddr) -> TcpStream {
+    let stream = dial(address);
+    let pause = Duration::from_millis(20);
+    stream.set_read_timeout(Some(pause)).unwrap();
+    stream
+}
+
+/// What may be said for ever without a call being made: each a beginning, and what is repeated.
+fn slow_words() -> [(Vec<u8>, Vec<u8>); 4] {
+    let settings = vec![0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let ping = vec![0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    let begun = [PREFACE, &settings].concat();
+    // Headers of a call that never end: the first without END_HEADERS, and continuations of one byte.
+    let headers = [&begun[..], &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82]].concat();
+    let continuation = vec![0, 0, 1, 9, 0, 0, 0, 0, 1, 0x84];
+    [
+        (PREFACE[..3].to_vec(), Vec::new()),
+        (begun.clone(), settings),
+        (begun, ping),
+        (headers, continuation),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sends_a_byte_now_and_then_is_closed_all_the_same() {
     let rig = impatient(false).await;
-    let mut stream = dial(rig.address);
-    stream.write_all(PREFACE).unwrap();
-    // Frames of settings, one by one: the connection is never silent, and no call is made.
-    let settings_frame = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-    let closed = tokio::task::spawn_blocking(move || {
-        stream
-            .set_read_timeout(Some(Duration::from_millis(20)))
-            .unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            let is_closed = stream.write_all(&settings_frame).is_err();
-            let end = stream.read(&mut [0; 1_024]);
-            let is_over = match &end {
-                Ok(length) => *length == 0,
-                Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
-            };
-            if is_closed || is_over {
-                return true;
-            }
-        }
-        false
-    });
+    for (beginning, again) in slow_words() {
+        let stream = dripping(rig.address);
+        let words = beginning.clone();
+        let closed =
+            tokio::task::spawn_blocking(move || is_closed_while_dripping(stream, &words, &again));
+        assert!(closed.await.unwrap(), "{beginning:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_slow_within_tls_or_with_it_is_closed_as_well() {
+    let rig = impatient(true).await;
+    // A record of a handshake that says it is long, and comes byte by byte.
+    let stream = dripping(rig.address);
+    let hello = [22, 3, 1, 0x3f, 0xff, 1, 0, 0x3f, 0xfb];
+    let closed =
+        tokio::task::spawn_blocking(move || is_closed_while_dripping(stream, &hello, &[3]));
     assert!(closed.await.unwrap());
+    for (beginning, again) in slow_words() {
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = ClientConnection::new(rig.authority.callers_tls(None), name).unwrap();
+        let address = rig.address;
+        let words = beginning.clone();
+        let closed = tokio::task::spawn_blocking(move || {
+            let stream = StreamOwned::new(tls, dripping(address));
+            is_closed_while_dripping(stream, &words, &again)
+        });
+        assert!(closed.await.unwrap(), "{beginning:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,6 +217,52 @@ async fn thousands_who_open_and_say_nothing_do_not_keep_others_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_half_open_connections_leave_no_descriptor_behind() {
+    const HALF_OPEN: usize = 5_000;
+    // What the gateway may come to hold by itself meanwhile, such as another worker's pipe.
+    const SLACK: usize = 16;
+    let open_files = OpenFiles::raise_towards(1 << 16);
+    assert!(
+        open_files.soft > 3 * HALF_OPEN as u64,
+        "raise the limit on open files: {open_files:?}"
+    );
+    let (folder, authority) = (Folder::new(), Authority::new());
+    let (certificate, key) = authority.sign("localhost");
+    let certificate = folder.write("server.crt", &certificate);
+    let key = folder.write("server.key", &key);
+    let files = [certificate, key].map(|path| path.to_str().unwrap().to_owned());
+    let gateway = Gateway::start(&["--server_crt", &files[0], "--server_key", &files[1]]);
+    let serve = async |uid: &str| {
+        let tls = Some(authority.callers_tls(None));
+        let mut old = Old::new(connect(gateway.address, tls).await.unwrap());
+        session(&old, "INVALID_TOKEN", uid, 1).await;
+        old.release(release(uid)).await.unwrap();
+    };
+    serve("before").await;
+    let held_before = gateway.descriptors();
+    let address = gateway.address;
+    let half_open = tokio::task::spawn_blocking(move || {
+        let begun = (0..HALF_OPEN).map(|number| {
+            let mut stream = dial(address);
+            // Who was closed meanwhile does not mind.
+            let _sent = stream.write_all(&[22, 3, 1, 2, 0, 1][..number % 7]);
+            stream
+        });
+        begun.collect::<Vec<_>>()
+    });
+    let half_open = half_open.await.unwrap();
+    serve("meanwhile").await;
+    drop(half_open);
+    let deadline = Instant::now() + PATIENCE;
+    while gateway.descriptors() > held_before + SLACK {
+        let held = gateway.descriptors();
+        assert!(Instant::now() < deadline, "{held}, not {held_before}");
+        tokio::task::yield_now().await;
+    }
+    serve("after").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_with_a_waiting_call_outlives_its_idle_time() {
     let rig = Rig::with(|settings, _| {
         settings.control.handshake_timeout = "200ms".parse().unwrap();
@@ -166,7 +272,7 @@ async fn a_connection_with_a_waiting_call_outlives_its_idle_time() {
     .await;
     let mut old = rig.old().await;
     let late = old
-        .req(crate::rig::by("alice", crate::rig::req(UID, "PROD", 1)))
+        .req(by("alice", crate::rig::req(UID, "PROD", 1)))
         .await
         .unwrap_err();
     assert_eq!(late.code(), tonic::Code::DeadlineExceeded, "{late:?}");

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod bad_fields;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod commands;
@@ -25,6 +27,8 @@ mod metrics;
 mod old_protocol;
 #[cfg(test)]
 mod own_protocol;
+#[cfg(test)]
+mod raw;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

@@ -247,6 +247,7 @@ fn sessions_config(settings: &Settings, control: SocketAddr) -> SessionsConfig {
         listen: vec![settings.control.listener_ip],
         ports: ports.first..=ports.last,
         also_listening: vec![control],
+        port_rest: settings.sessions.port_cooldown.0,
         max_sessions: settings.sessions.max_sessions as usize,
         hello_timeout: settings.sessions.hello_timeout.0,
         capacity: settings

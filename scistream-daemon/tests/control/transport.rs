@@ -1,14 +1,19 @@
 //! How callers come: with certificates, in the clear, or to a port that must not be open.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use scistream_daemon::config::CertificateSettings;
 use scistream_daemon::control::{ControlError, TlsError};
 use scistream_daemon::wire::gateway as own;
 use tonic::Code;
 
-use crate::rig::{Authority, Own, Rig, UID, connect, session};
+use crate::rig::{Authority, Old, Own, PATIENCE, Rig, UID, connect, session};
 
 fn create() -> own::CreateSessionRequest {
     own::CreateSessionRequest {
@@ -42,6 +47,45 @@ async fn a_certificate_that_our_authority_signed_is_as_good_as_a_token() {
 async fn without_tls_callers_are_served_in_the_clear() {
     let rig = Rig::with(|settings, _| settings.control.ssl = false).await;
     session(&rig.old().await, "alice", UID, 1).await;
+}
+
+/// The beginning of a handshake by a program that knows nothing newer than TLS 1.1, and has
+/// everything else that is wanted.
+fn hello_of_tls_1_1() -> Vec<u8> {
+    let mut hello = vec![22, 3, 1, 0, 63, 1, 0, 0, 59, 3, 2];
+    hello.extend([7; 32]);
+    // No session, one cipher suite, no compression; signatures and groups as extensions.
+    hello.extend([0, 0, 2, 0xc0, 0x2b, 1, 0, 0, 16]);
+    hello.extend([0, 13, 0, 4, 0, 2, 4, 3, 0, 10, 0, 4, 0, 2, 0, 0x17]);
+    hello
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_1_2_is_the_oldest_that_is_spoken() {
+    const ALERT: u8 = 21;
+    const FATAL: u8 = 2;
+    const PROTOCOL_VERSION: u8 = 70;
+    let rig = Rig::start().await;
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(rig.authority.pem().as_bytes()).unwrap();
+    roots.add(authority).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut old = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    old.alpn_protocols = vec![b"h2".to_vec()];
+    let channel = connect(rig.address, Some(Arc::new(old))).await.unwrap();
+    session(&Old::new(channel), "alice", UID, 1).await;
+
+    let mut older = TcpStream::connect(rig.address).unwrap();
+    older.set_read_timeout(Some(PATIENCE)).unwrap();
+    older.write_all(&hello_of_tls_1_1()).unwrap();
+    let mut answer = Vec::new();
+    older.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer.first(), Some(&ALERT), "{answer:?}");
+    assert!(answer.ends_with(&[FATAL, PROTOCOL_VERSION]), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,5 @@
-//! Documents must stay true: names in a LIFECYCLE.md exist in the code, links lead to files.
+//! Documents must stay true: names in a LIFECYCLE.md exist in the code, tests that hold something up
+//! exist, links lead to files.
 
 use std::collections::HashSet;
 
@@ -22,6 +23,30 @@ pub(super) fn lifecycles_name_what_exists(tree: &Tree) -> Vec<Finding> {
         for (line, span) in code_spans(text) {
             for name in checked_names(span).filter(|name| !known.contains(name)) {
                 let message = format!("`{span}` names `{name}`, which the code does not have");
+                findings.push(Finding::new(path, line, message));
+            }
+        }
+    }
+    findings
+}
+
+/// Underscores from which on a name is a sentence, and so a test's; names of the kernel have fewer.
+const SENTENCE: usize = 4;
+
+/// Rule: a test that a document names exists, or what it claims is held by nothing.
+pub(super) fn tests_that_are_named_exist(tree: &Tree) -> Vec<Finding> {
+    let known: HashSet<&str> = tree
+        .rust
+        .iter()
+        .flat_map(|source| source.code.split(|c| !is_name(c)))
+        .collect();
+    let mut findings = Vec::new();
+    for (path, text) in &tree.documents {
+        for (line, span) in code_spans(text) {
+            let is_plain = span.chars().all(|c| is_name(c) && !c.is_uppercase());
+            let is_sentence = span.matches('_').count() >= SENTENCE;
+            if is_plain && is_sentence && !known.contains(span) {
+                let message = format!("there is no test `{span}`; name the one that holds this");
                 findings.push(Finding::new(path, line, message));
             }
         }
@@ -158,6 +183,19 @@ mod tests {
             lifecycles_name_what_exists(&tree(&[("LIFECYCLE.md", text)])),
             []
         );
+    }
+
+    #[test]
+    fn a_test_that_is_named_and_is_not_there_is_found() {
+        let code = (
+            "a.rs",
+            "//! x\n#[test]\nfn bytes_are_whole_and_in_order() {}",
+        );
+        let text = "| `bytes_are_whole_and_in_order` | `bytes_are_lost_and_never_missed` |\n\
+                    `tcp_bpf_sendmsg_redir` `S2CS_CONTROL_PORT_MAP_X=1` `docs: a_b_c_d_e`";
+        let findings = tests_that_are_named_exist(&tree(&[code, ("docs/a.md", text)]));
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].message.contains("bytes_are_lost"));
     }
 
     #[test]

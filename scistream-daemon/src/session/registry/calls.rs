@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::super::caller::Caller;
 use super::super::error::{SessionError, Unavailable};
-use super::super::event::ChangeCode;
+use super::super::event::{ChangeCode, counted};
 use super::super::exchange::{Output, SessionKey, Ticket};
 use super::super::id::SessionId;
 use super::super::phase::{Phase, Step};
@@ -101,8 +101,9 @@ impl Registry {
         self.outputs.push(Output::SetTargets { key, targets });
         let unused = given.len().saturating_sub(listeners);
         let mut sentence = format!(
-            "forwards {listeners} listeners to {} targets",
-            given.len() - unused
+            "forwards {} to {}",
+            counted(listeners, "listener"),
+            counted(given.len() - unused, "target")
         );
         if unused > 0 {
             sentence += &format!("; {unused} more have no listener");

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::super::caller::{Caller, Principal};
 use super::super::error::{Resource, SessionError, Unavailable};
-use super::super::event::ChangeCode;
+use super::super::event::{ChangeCode, counted};
 use super::super::exchange::{Output, SessionKey, Terms, Ticket};
 use super::super::id::SessionId;
 use super::super::phase::{Phase, Step};
@@ -158,7 +158,7 @@ impl Registry {
         }
         self.enter(key, &caller.principal, &terms, &request);
         self.waiting.insert(ticket, key);
-        let sentence = format!("asked for, with {} listeners", terms.listeners);
+        let sentence = format!("asked for, with {}", counted(terms.listeners, "listener"));
         let session = Session {
             owner: caller.principal.clone(),
             phase: Phase::Opening,
