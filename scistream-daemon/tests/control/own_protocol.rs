@@ -4,6 +4,10 @@ use std::collections::HashMap;
 
 use scistream_daemon::wire::gateway as own;
 use tonic::Code;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::rig::{Rig, by, codes, echo, round_trip};
 
@@ -189,6 +193,22 @@ async fn only_an_admin_drains_and_then_no_session_is_made() {
     );
 }
 
+/// What reflection answers to these questions.
+async fn reflected(rig: &Rig, asked: [MessageRequest; 2]) -> Vec<MessageResponse> {
+    let mut reflection = ServerReflectionClient::new(rig.channel().await);
+    let asked = asked.map(|asked| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(asked),
+    });
+    let answers = reflection.server_reflection_info(tokio_stream::iter(asked));
+    let mut answers = answers.await.unwrap().into_inner();
+    let mut told = Vec::new();
+    while let Some(answer) = answers.message().await.unwrap() {
+        told.extend(answer.message_response);
+    }
+    told
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_reflection_answer_without_a_token() {
     use prost::Message as _;
@@ -204,6 +224,29 @@ async fn health_and_reflection_answer_without_a_token() {
             answer.status(),
             tonic_health::pb::health_check_response::ServingStatus::Serving
         );
+    }
+    let answers = reflected(
+        &rig,
+        [
+            MessageRequest::ListServices(String::new()),
+            MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned()),
+        ],
+    )
+    .await;
+    let [
+        MessageResponse::ListServicesResponse(listed),
+        MessageResponse::FileDescriptorResponse(_details_of_refusals),
+    ] = answers.as_slice()
+    else {
+        panic!("{answers:?}");
+    };
+    let listed: Vec<&str> = listed.service.iter().map(|it| it.name.as_str()).collect();
+    for service in [
+        "grpc.health.v1.Health",
+        "scistream.Control",
+        "scistream.v1.Gateway",
+    ] {
+        assert!(listed.contains(&service), "{listed:?}");
     }
     let files =
         prost_types::FileDescriptorSet::decode(scistream_daemon::wire::DESCRIPTORS).unwrap();
