@@ -9,6 +9,7 @@
 //!   topology     hosts in a row, with one gateway or two: namespaces, links, addresses, routes
 //!   wan          a wide-area line between two hosts: delay, rate, loss, jitter, reordering
 //!   patience     limits, stretched on slow machines
+//!   pacing       what the kernel holds sockets to, as `ss` says it
 //!   process      a child with its output captured, ended by its guard
 //!   gateway      the real `s2cs forward` as such a child, its log parsed
 //!   iperf        a real iperf3 as traffic
@@ -36,6 +37,7 @@ pub mod generator;
 pub mod iperf;
 pub mod load;
 pub mod netns;
+pub mod pacing;
 pub mod patience;
 pub mod process;
 pub mod real;

@@ -16,6 +16,7 @@ use crate::netns::Place;
 pub mod connections;
 pub mod crowd;
 pub mod flat_out;
+pub mod flood;
 pub mod idle;
 pub mod messages;
 

@@ -13,6 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use crate::rfc3339::Moment;
 pub use sanitise::sanitise;
@@ -57,6 +58,9 @@ pub struct Entry<'a> {
     pub message: &'a str,
     /// Where the call came from.
     pub from: Option<SocketAddr>,
+    /// From the moment its headers were here, before anybody was asked who the caller is, to the
+    /// moment its answer was known. A `req` waits for its hello within it.
+    pub took: Duration,
 }
 
 /// A line of the file.
@@ -73,6 +77,7 @@ struct Line {
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
     from: Option<SocketAddr>,
+    took_us: u64,
 }
 
 /// Where control calls are recorded.
@@ -153,6 +158,7 @@ impl Audit {
                 result = line.result,
                 reason = line.message,
                 from = %line.from.map(|from| from.to_string()).unwrap_or_default(),
+                took_us = line.took_us,
                 "control call"
             ),
         }
@@ -169,6 +175,7 @@ impl Line {
             result,
             message,
             from,
+            took,
         } = entry;
         Self {
             time: Moment::now().to_string(),
@@ -179,6 +186,7 @@ impl Line {
             result: (*result).to_owned(),
             message: sanitise(message),
             from: *from,
+            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         }
     }
 }

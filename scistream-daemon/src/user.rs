@@ -84,5 +84,6 @@ async fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         Command::ProdReq(args) => requests::producer(args, output).await,
         Command::Release(args) => release::release(args, output).await,
         Command::Show(args) => sessions::show(args, output).await,
+        Command::Update(args) => sessions::update(args, output).await,
     }
 }

@@ -6,9 +6,12 @@
 //!   peers     who else does this, and how well?                 one gateway, and two
 //!   fabric    what remains of it over a real distance?          two gateways, INDIS'22's five RTTs
 //!   scale     what do more streams and more connections cost?   one gateway
+//!   control   what does a session cost, in time and memory?     s2cs serve on loopback
+//!   caps      are caps and reservations held?                   producer - gateway - consumer
 //!
-//!   gateway ──► record ─┬──► Markdown, JSON
-//!   the others ► results ┴──► Markdown, JSON, one HTML page (`bench report`), `--compare`
+//!   gateway ────► record ──► Markdown, JSON
+//!   control, caps ► sheet ─► Markdown, JSON
+//!   the others ──► results ► Markdown, JSON, one HTML page (`bench report`), `--compare`
 //! ```
 //!
 //! Every figure is a median over repeats that were interleaved in an order drawn from a printed
@@ -16,8 +19,11 @@
 
 mod bar;
 mod calendar;
+mod callers;
+mod caps;
 mod chain;
 mod compare;
+mod control;
 mod fabric;
 mod gateway;
 mod html;
@@ -43,6 +49,7 @@ mod rivals;
 mod scale;
 mod scene;
 mod session;
+mod sheet;
 mod stats;
 mod subject;
 mod sys;
@@ -57,6 +64,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bpf_tests::load::crowd::{self, Part};
 use rustix::process::{Resource, Rlimit};
 
+use self::caps::CapsArgs;
+use self::control::ControlArgs;
 use self::gateway::GatewayArgs;
 use self::lab::LabArgs;
 use self::report::ReportArgs;
@@ -87,6 +96,10 @@ enum SuiteArgs {
     Fabric(LabArgs),
     /// How CPU, memory and latency grow with streams and connections
     Scale(LabArgs),
+    /// Sessions: how long calls take, how many may wait, how much memory they need
+    Control(ControlArgs),
+    /// Rates: whether caps and reservations are held, on every plane
+    Caps(CapsArgs),
     /// Write the tables and the page of a finished run again, or compare two
     Report(ReportArgs),
     /// One process of many connections; `scale` starts it
@@ -110,6 +123,8 @@ pub(crate) fn run(args: BenchArgs) -> Result<()> {
         SuiteArgs::Peers(args) => lab::run(&rivals::Rivals, args),
         SuiteArgs::Fabric(args) => lab::run(&fabric::Fabric, args),
         SuiteArgs::Scale(args) => lab::run(&scale::Scale, args),
+        SuiteArgs::Control(args) => control::run(&args),
+        SuiteArgs::Caps(args) => caps::run(&args),
         SuiteArgs::Report(args) => report::run(&args),
         SuiteArgs::Crowd(part) => {
             raise_descriptor_limit(0)?;

@@ -27,6 +27,13 @@ pub(crate) fn daemon() -> Result<()> {
     cmd::run(cmd::cargo().args(["build", "--release", "--package", "scistream-daemon"]))
 }
 
+/// Builds the caller of `bench control` and `bench caps` in release. Apart from the daemon: with what
+/// examples need besides, the daemon would be another one.
+pub(crate) fn caller() -> Result<()> {
+    let example = ["--package", "scistream-daemon", "--example", "control_load"];
+    cmd::run(cmd::cargo().args(["build", "--release"]).args(example))
+}
+
 /// Builds the traffic generator in release.
 pub(crate) fn traffic() -> Result<()> {
     let binary = ["--package", "bpf-tests", "--bin", "traffic"];

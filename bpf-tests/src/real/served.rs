@@ -65,10 +65,20 @@ impl Setup {
     /// # Errors
     /// When it does not start; the error has its last words.
     pub fn serve(&self, user: &User, place: Place<'_>, range: &str, more: &str) -> Result<Served> {
+        self.serve_on(user, place, "127.0.0.1", (range, more))
+    }
+
+    fn serve_on(
+        &self,
+        user: &User,
+        place: Place<'_>,
+        address: &str,
+        (range, more): (&str, &str),
+    ) -> Result<Served> {
         let settings = fs::read_to_string(self.folder.join("s2cs.toml"))?;
         let settings = settings
             .replace("port = 5000", "port = 0")
-            .replace("\"0.0.0.0\"", "\"127.0.0.1\"");
+            .replace("\"0.0.0.0\"", &format!("\"{address}\""));
         let settings = match settings.split_once("[auth.tokens]") {
             Some((before, _)) if more.contains("[auth") => before.to_owned(),
             Some(_) | None => settings,
@@ -77,6 +87,20 @@ impl Setup {
         let file = self.folder.join(format!("s2cs-{range}.toml"));
         fs::write(&file, settings)?;
         Served::start(user, place, &file)
+    }
+
+    /// As [`Setup::serve`], on all addresses of the place.
+    ///
+    /// # Errors
+    /// As [`Setup::serve`].
+    pub fn serve_everywhere(
+        &self,
+        user: &User,
+        place: Place<'_>,
+        range: &str,
+        more: &str,
+    ) -> Result<Served> {
+        self.serve_on(user, place, "0.0.0.0", (range, more))
     }
 
     /// Where the files are.
@@ -105,6 +129,11 @@ impl Served {
         &self.control
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The child, to signal it or to read its output.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
@@ -130,6 +159,20 @@ impl Connected {
         setup: &Setup,
         targets: &[String],
     ) -> Result<Self> {
+        Self::on(user, place, gateways, setup, (targets, &[]))
+    }
+
+    /// As [`Connected::by`], with `more` options of `s2uc connect`.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn on(
+        user: &User,
+        place: Place<'_>,
+        gateways: [&Served; 2],
+        setup: &Setup,
+        (targets, more): (&[String], &[&str]),
+    ) -> Result<Self> {
         let [producer, consumer] = gateways.map(Served::control);
         let access = setup.access();
         let mut args = vec![
@@ -142,6 +185,7 @@ impl Connected {
         ];
         args.extend(access.iter().map(String::as_str));
         args.extend(targets.iter().flat_map(|target| ["--target", target]));
+        args.extend(more);
         let session = user.s2uc(place, &args)?.json()?;
         Ok(Self { session })
     }

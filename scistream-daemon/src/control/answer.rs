@@ -115,6 +115,7 @@ fn direction(view: &DirectionView) -> own::Direction {
         plane: plane.into(),
         bytes: view.flow.bytes,
         rate_bps: view.flow.rate.to_bits(),
+        pace_bps: view.pace.map_or(0, Rate::to_bits),
     }
 }
 

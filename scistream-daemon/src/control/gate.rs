@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use http::{HeaderMap, Request, Response, header};
 use tonic::body::Body;
@@ -40,6 +41,8 @@ pub(super) struct Admitted {
     pub(super) subject: Subject,
     /// Where the call came from.
     pub(super) origin: Origin,
+    /// When its headers were here.
+    pub(super) began: Instant,
     /// Keeps the connection as long as the answer takes.
     pub(super) call: Arc<CallInProgress>,
 }
@@ -73,6 +76,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let began = Instant::now();
         // The clone stays behind; the one that was ready is used.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
@@ -95,6 +99,7 @@ where
                     let admitted = Admitted {
                         subject,
                         origin,
+                        began,
                         call,
                     };
                     request.extensions_mut().insert(admitted);
@@ -102,7 +107,7 @@ where
                 }
                 Err(error) => {
                     let method = request.uri().path().trim_start_matches('/');
-                    Ok(calls.turn_away(method, &origin, error).into_http())
+                    Ok(calls.turn_away(method, &origin, error, began).into_http())
                 }
             }
         })
@@ -125,7 +130,13 @@ async fn identify(
 
 impl Calls {
     /// Says no to someone who is not known, and keeps a record of it.
-    fn turn_away(&self, method: &str, origin: &Origin, error: AuthError) -> tonic::Status {
+    fn turn_away(
+        &self,
+        method: &str,
+        origin: &Origin,
+        error: AuthError,
+        began: Instant,
+    ) -> tonic::Status {
         if let AuthError::Invalid { reason, .. } = &error {
             tracing::info!(peer = %origin.peer, %reason, "a token was refused");
         }
@@ -135,7 +146,7 @@ impl Calls {
             AuthError::Unavailable { .. } => AuthFailure::Unavailable,
         });
         let refusal = Refusal::Auth(error);
-        self.record_refused(method, origin, &refusal);
+        self.record_refused(method, origin, &refusal, began);
         refusal.to_status()
     }
 }

@@ -72,6 +72,8 @@ pub enum Command {
     Release(ReleaseArgs),
     /// Show one session and its connections.
     Show(ShowArgs),
+    /// Give a session other targets; connections that are open stay where they are.
+    Update(UpdateArgs),
 }
 
 /// What upstream's request commands share.
@@ -210,6 +212,20 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// The session.
     pub uid: String,
+    /// Of which gateway.
+    #[command(flatten)]
+    pub one: One,
+}
+
+/// `s2uc update`.
+#[derive(ClapArgs, Debug)]
+pub struct UpdateArgs {
+    /// The session.
+    pub uid: String,
+    /// Where its listeners are to send to; repeatable, or separated by commas. Listeners take them in
+    /// turn.
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    pub target: Vec<TargetList>,
     /// Of which gateway.
     #[command(flatten)]
     pub one: One,

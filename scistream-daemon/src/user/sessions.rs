@@ -1,10 +1,11 @@
-//! Looking at sessions: `s2uc list`, `show` and `events`, by our gateways' own service.
+//! Looking at sessions: `s2uc list`, `show` and `events`, by our gateways' own service; and giving one
+//! other targets, `s2uc update`.
 
 mod text;
 
 use serde_json::{Value, json};
 
-use super::cli::{EventsArgs, ListArgs, ShowArgs};
+use super::cli::{EventsArgs, ListArgs, ShowArgs, TargetList, UpdateArgs};
 use super::failure::{Exit, Failure};
 use super::gateway_calls;
 use super::output::Output;
@@ -48,6 +49,20 @@ pub async fn show(args: &ShowArgs, output: &Output) -> Result<(), Failure> {
     } else {
         output.line(&text::session(&session, &shown.connections));
     }
+    Ok(())
+}
+
+/// `s2uc update`.
+///
+/// # Errors
+/// What the gateway answered.
+pub async fn update(args: &UpdateArgs, output: &Output) -> Result<(), Failure> {
+    let UpdateArgs { uid, target, one } = args;
+    let targets = target.iter().flat_map(TargetList::to_strings).collect();
+    let (remote, deadline) = one.open(output).await?;
+    let session = gateway_calls::update(&remote, uid, targets, deadline).await?;
+    output.json(&session_json(&session));
+    output.line(&text::session(&session, &[]));
     Ok(())
 }
 
@@ -174,6 +189,7 @@ fn direction_json(direction: &Direction) -> Value {
         "plane": plane(direction.plane()),
         "bytes": direction.bytes,
         "rate_bps": direction.rate_bps,
+        "pace_bps": direction.pace_bps,
     })
 }
 

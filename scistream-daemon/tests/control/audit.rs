@@ -58,6 +58,10 @@ async fn every_call_leaves_a_line_with_who_what_which_result_and_whence() {
     );
     assert!(made["from"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(made["time"].as_str().unwrap().ends_with('Z'));
+    assert!(
+        lines.iter().all(|line| line["took_us"].is_u64()),
+        "{lines:#?}"
+    );
     assert_eq!(find("scistream.Control/hello", "OK")["who"], "token:alice");
     assert_eq!(
         find("scistream.Control/release", "PERMISSION_DENIED")["who"],

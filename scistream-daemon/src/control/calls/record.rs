@@ -1,6 +1,7 @@
 //! The record of one call, written when its answer is known, or when its caller has gone before.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tonic::{Response, Status};
 
@@ -69,6 +70,7 @@ impl Record {
             result,
             message,
             from: Some(self.caller.origin.peer),
+            took: self.caller.began.elapsed(),
         });
     }
 }
@@ -88,6 +90,7 @@ impl Calls {
         method: &str,
         origin: &Origin,
         refusal: &Refusal,
+        began: Instant,
     ) {
         self.counts.count(method, refusal.code());
         self.audit.record(&Entry {
@@ -98,6 +101,7 @@ impl Calls {
             result: refusal.code(),
             message: &refusal.to_string(),
             from: Some(origin.peer),
+            took: began.elapsed(),
         });
     }
 }

@@ -104,8 +104,12 @@ fn direction(direction: Option<&Direction>) -> String {
     direction.map_or_else(
         || "-".to_owned(),
         |it| {
+            let pace = match it.pace_bps {
+                0 => String::new(),
+                pace => format!(", held to {}", rate(pace)),
+            };
             format!(
-                "{} bytes, {} by {}",
+                "{} bytes, {} by {}{pace}",
                 it.bytes,
                 rate(it.rate_bps),
                 plane(it.plane())
