@@ -5,6 +5,10 @@
 //! alike. What somebody wants is not seen, only what is used. Who used nearly all of its part, or had
 //! none, may want twice that next; who left some of its part wants about what it used. So a connection
 //! that wakes up has its part after a few rounds, and none keeps what it does not use.
+//!
+//! A cap is never given out twice. A gateway's capacity is: a session that is content is held a quarter
+//! above what it uses and charged with what it uses, so that the others have all the rest; should it
+//! grow, they are cut a round later.
 
 use super::rate::Rate;
 
@@ -24,20 +28,26 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// What it may want next, bytes per second.
+    /// What a connection may want next, bytes per second.
     fn appetite(self) -> u64 {
         let used = self.used.to_bytes();
-        if self.pace.is_some() && !self.presses() {
+        if self.pace.is_some() && !self.uses(8) {
             used.saturating_add(used / 8)
         } else {
             used.saturating_mul(2)
         }
     }
 
-    /// Whether it uses nearly all of what it is held to.
-    fn presses(self) -> bool {
+    /// Whether it uses so many tenths of what it is held to.
+    fn uses(self, tenths: u64) -> bool {
         let pace = self.pace.map(Rate::to_bytes);
-        pace.is_some_and(|pace| self.used.to_bytes() >= pace / 5 * 4)
+        pace.is_some_and(|pace| self.used.to_bytes() >= pace / 10 * tenths)
+    }
+
+    /// Whether a session wants more than it is held to. One that is content uses four fifths of its
+    /// pace, well below.
+    fn presses(self) -> bool {
+        self.uses(9)
     }
 }
 
@@ -84,24 +94,73 @@ pub fn among_sessions(capacity: Rate, demands: &[Demand]) -> Vec<Option<Rate>> {
         return vec![None; demands.len()];
     }
     let number = demands.len() as u64;
-    let guaranteed: Vec<u64> = demands.iter().map(|demand| guarantee(*demand)).collect();
-    let left = capacity.to_bytes().saturating_sub(guaranteed.iter().sum());
-    let wants: Vec<u64> = demands
-        .iter()
-        .zip(&guaranteed)
-        .map(|(demand, guaranteed)| demand.usage.appetite().saturating_sub(*guaranteed))
-        .collect();
+    let claims: Vec<Claim> = demands.iter().copied().map(Claim::of).collect();
+    let guaranteed = claims.iter().map(|claim| claim.guaranteed).sum();
+    let left = capacity.to_bytes().saturating_sub(guaranteed);
+    let wants: Vec<u64> = claims.iter().map(|claim| claim.wanted).collect();
     let mut parts = deal(left, &wants);
-    spread(left, &mut parts, &wants);
+    let growing = claims.iter().map(|claim| match claim.mood {
+        Mood::Content => 0,
+        Mood::Growing => claim.wanted,
+    });
+    spread(left, &mut parts, &growing.collect::<Vec<_>>());
     let least = LEAST.to_bytes().max(left / QUIET_PART / number);
-    demands
-        .iter()
-        .zip(guaranteed.iter().zip(&parts))
-        .map(|(demand, (guaranteed, part))| {
-            let own = Rate::from_bytes((guaranteed + part).max(least));
+    let paces = demands.iter().zip(claims.iter().zip(parts));
+    paces
+        .map(|(demand, (claim, part))| {
+            let own = Rate::from_bytes(claim.pace(part).max(least));
             Some(own.max(demand.reserved))
         })
         .collect()
+}
+
+/// What a session is reckoned with.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    /// Of its reservation, bytes per second.
+    guaranteed: u64,
+    /// Beyond that.
+    wanted: u64,
+    mood: Mood,
+}
+
+/// Whether a session has enough.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mood {
+    /// It leaves some of what it may use.
+    Content,
+    /// It may want more.
+    Growing,
+}
+
+impl Claim {
+    fn of(demand: Demand) -> Self {
+        let Demand { reserved, usage } = demand;
+        let used = usage.used.to_bytes();
+        if usage.pace.is_some() && !usage.presses() {
+            let guaranteed = used.min(reserved.to_bytes());
+            return Self {
+                guaranteed,
+                wanted: used - guaranteed,
+                mood: Mood::Content,
+            };
+        }
+        let guaranteed = guarantee(demand);
+        Self {
+            guaranteed,
+            wanted: used.saturating_mul(2).saturating_sub(guaranteed),
+            mood: Mood::Growing,
+        }
+    }
+
+    /// What it is held to when it is dealt `part` beyond its reservation.
+    fn pace(self, part: u64) -> u64 {
+        let own = self.guaranteed.saturating_add(part);
+        match self.mood {
+            Mood::Content if part >= self.wanted => own.saturating_add(own / 4),
+            Mood::Content | Mood::Growing => own,
+        }
+    }
 }
 
 /// Whether sessions want more than there is: they use nearly all of it, or use nearly all of what
@@ -290,13 +349,21 @@ mod tests {
                 vec![demand(60 * M, 0, None), demand(0, 100 * M, None)],
                 vec![Some(60 * M), Some(100 * M)],
             ),
-            // It stays so while whoever is held presses.
+            // It stays so while whoever is held presses. Who is content is charged with what it uses,
+            // may use a quarter more, and leaves all the rest.
             (
                 vec![
                     demand(60 * M, 50 * M, Some(80 * M)),
                     demand(0, 38 * M, Some(40 * M)),
                 ],
-                vec![Some(60 * M), Some(41_875_000)],
+                vec![Some(62_500_000), Some(50 * M)],
+            ),
+            (
+                vec![
+                    demand(0, 20 * M, Some(25 * M)),
+                    demand(0, 60 * M, Some(60 * M)),
+                ],
+                vec![Some(25 * M), Some(80 * M)],
             ),
             // And ends when nobody does.
             (
@@ -317,6 +384,26 @@ mod tests {
                 "{demands:?}"
             );
         }
+    }
+
+    #[test]
+    fn whoever_wants_no_more_than_it_reserves_leaves_the_rest_in_every_round() {
+        const M: u64 = 1_000_000;
+        let mut demands = [demand(60 * M, 60 * M, None), demand(0, 60 * M, None)];
+        for _ in 0..10 {
+            let paces = among_sessions(Rate::from_bytes(100 * M), &demands);
+            let paces: Vec<Rate> = paces.into_iter().flatten().collect();
+            let [steady, greedy] = paces.as_slice() else {
+                panic!("both are held: {paces:?}");
+            };
+            demands[0].usage.pace = Some(*steady);
+            demands[1].usage = Usage {
+                used: *greedy,
+                pace: Some(*greedy),
+            };
+        }
+        assert_eq!(demands[1].usage.used, Rate::from_bytes(40 * M));
+        assert!(demands[0].usage.pace > Some(Rate::from_bytes(60 * M)));
     }
 
     #[test]
