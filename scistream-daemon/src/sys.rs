@@ -4,6 +4,7 @@
 //! name, so that a line in the log says what the kernel refused.
 
 pub mod caps;
+pub mod heap;
 pub mod interfaces;
 pub mod rlimit;
 pub mod shared_map;

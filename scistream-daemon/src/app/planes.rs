@@ -17,6 +17,7 @@ use crate::dataplane::sockmap::{Program, embedded_object};
 use crate::errors::InFull;
 use crate::limits;
 use crate::probe::{Capabilities, SockmapTest};
+use crate::sys::heap;
 
 /// Starts the plane asked for, or the best this host can do.
 pub(super) fn start(
@@ -24,6 +25,7 @@ pub(super) fn start(
     local_apps: Option<LocalApps<'_>>,
 ) -> Result<StreamPlane, AppError> {
     let (host, program) = try_everything(asked);
+    heap::give_back();
     let chosen = choose(asked, &host)?;
     log_choice(&chosen);
     let program = program.filter(|_loaded| uses_sockmap(chosen.plane));

@@ -62,6 +62,10 @@ impl Slots {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()?;
+        if let Err(error) = self.array.reach(index as usize) {
+            tracing::warn!(%error, "a sockmap slot cannot be had");
+            return None;
+        }
         let slot = self.array.get(index as usize)?;
         for counter in [
             &slot.redirected,
