@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use scistream_daemon::user::remote::Remote;
 use scistream_daemon::user::{control_calls, gateway_calls};
 use scistream_daemon::wire::gateway::State;
@@ -57,7 +57,13 @@ pub(crate) async fn run(dial: &Dial, args: &Args) -> Result<()> {
     let greeter = dial.open().await?;
     let began = Instant::now();
     let mut waiting = ask(dial, args).await?;
-    until_all_wait(&greeter, args.sessions).await?;
+    tokio::select! {
+        all = until_all_wait(&greeter, args.sessions) => all?,
+        Some(answered) = waiting.join_next() => {
+            let Answered { number, at: _ } = answered??;
+            bail!("req {number} was answered without a hello");
+        }
+    }
     let connections = args.connections + 1;
     say(
         &json!({ "pending": args.sessions, "connections": connections, "elapsed_us": since(began) }),

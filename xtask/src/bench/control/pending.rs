@@ -13,8 +13,9 @@ use super::tails;
 use crate::bench::callers::{Callers, numbers};
 use crate::bench::sheet::{Bound, Found, Part, Quantity};
 
-/// HTTP/2 connections that carry the `req`s: a gateway takes 1,024 calls at once on each.
-const CONNECTIONS: usize = 12;
+/// HTTP/2 connections that carry the `req`s, 100 calls on each: as many as every HTTP/2 library may
+/// begin before the gateway has said how many it takes.
+const CONNECTIONS: usize = 120;
 
 /// Hellos in a second.
 const PER_SECOND: u32 = 200;
