@@ -29,9 +29,6 @@ fn an_empty_file_is_the_defaults_and_the_defaults_are_upstreams() {
         (settings.sessions.state, settings.metrics.listen),
         (None, None)
     );
-    // Unlike upstream's: streams that are quiet for hours stay.
-    assert_eq!(settings.data.idle_timeout, None);
-    assert_eq!(settings.sessions.idle_timeout, None);
 }
 
 #[test]
