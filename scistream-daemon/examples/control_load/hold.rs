@@ -65,7 +65,7 @@ pub(crate) async fn run(dial: &Dial, args: &Args) -> Result<()> {
             targets: vec![target],
             ..CreateSessionRequest::default()
         };
-        let session = gateway_calls::create(&remote, request, deadline()).await?;
+        let (session, _) = gateway_calls::create(&remote, request, deadline()).await?;
         uids.push(session.uid);
         listeners.extend(session.listeners);
     }
