@@ -1,8 +1,8 @@
 //! What this process made outside itself and must remove, whatever ends it.
 //!
 //! ```text
-//!   normal end, panic       Drop of the guard      ─┐
-//!   SIGINT, SIGTERM, SIGHUP the thread started here ─┼─► unmount and unlink /run/netns/NAME
+//!   normal end, panic       Drop of the guard      ─┐   unmount and unlink /run/netns/NAME,
+//!   SIGINT, SIGTERM, SIGHUP the thread started here ─┼─► remove the folder
 //!   SIGKILL, power          the next run's sweep    ─┘
 //! ```
 //!
@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result};
@@ -33,6 +34,7 @@ type Hook = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 struct Owned {
     namespaces: BTreeSet<String>,
+    folders: BTreeSet<PathBuf>,
     hooks: Vec<Hook>,
 }
 
@@ -47,7 +49,7 @@ impl Registry {
     pub(crate) fn lock() -> Result<Self> {
         let armed = ARMED.get_or_init(|| arm().map_err(|error| format!("{error:#}")));
         if let Err(reason) = armed {
-            anyhow::bail!("cannot arm the clean-up of network namespaces: {reason}");
+            anyhow::bail!("cannot arm the clean-up of namespaces and folders: {reason}");
         }
         Ok(Self::lock_unarmed())
     }
@@ -59,6 +61,11 @@ impl Registry {
     /// Notes a name before it is made.
     pub(crate) fn note(&mut self, name: &str) {
         self.owned().namespaces.insert(name.to_owned());
+    }
+
+    /// Notes a folder before it is made.
+    pub(crate) fn note_folder(&mut self, folder: &Path) {
+        self.owned().folders.insert(folder.to_owned());
     }
 
     fn owned(&mut self) -> &mut Owned {
@@ -73,8 +80,15 @@ pub(crate) fn remove_namespace(name: &str) -> io::Result<()> {
     unmount_and_unlink(name)
 }
 
-/// Runs `hook` when a signal ends this process, after the namespaces are removed: to leave a
-/// terminal as it was found, say. A normal end and a panic do not run it.
+/// Removes a folder of ours with all that is in it; one that is gone already is no error.
+pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
+    let mut registry = Registry::lock_unarmed();
+    registry.owned().folders.remove(folder);
+    remove_tree(folder)
+}
+
+/// Runs `hook` when a signal ends this process, after namespaces and folders are removed: to leave
+/// a terminal as it was found, say. A normal end and a panic do not run it.
 ///
 /// # Errors
 /// When the signals cannot be diverted.
@@ -108,10 +122,20 @@ fn remove_all_on_signal(reader: OwnedFd) {
     }
     // Held to the end, so that no other thread makes a namespace after this.
     let mut registry = Registry::lock_unarmed();
-    let Owned { namespaces, hooks } = std::mem::take(registry.owned());
+    let Owned {
+        namespaces,
+        folders,
+        hooks,
+    } = std::mem::take(registry.owned());
     for name in namespaces {
         if let Err(error) = unmount_and_unlink(&name) {
             eprintln!("cannot remove the network namespace {name}: {error}");
+        }
+    }
+    for folder in folders {
+        // A child that still runs may have written once more.
+        if let Err(error) = remove_tree(&folder).or_else(|_| remove_tree(&folder)) {
+            eprintln!("cannot remove {}: {error}", folder.display());
         }
     }
     for hook in hooks {
@@ -125,19 +149,34 @@ fn remove_all_on_signal(reader: OwnedFd) {
     std::thread::park();
 }
 
-/// Removes the namespaces of processes that ended without removing them.
+/// Removes what processes left that ended without removing it.
 fn sweep_dead_owners() {
-    let Ok(entries) = fs::read_dir(NAMESPACE_DIRECTORY) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if owner_is_dead(name) {
-            // Another process may be sweeping the same name: only what is still there matters.
-            drop(unmount_and_unlink(name));
+    // Another process may be sweeping the same name: only what is still there matters.
+    for name in names_of_the_dead(Path::new(NAMESPACE_DIRECTORY)) {
+        drop(unmount_and_unlink(&name));
+    }
+    let temporary = std::env::temp_dir();
+    for name in names_of_the_dead(&temporary) {
+        let folder = temporary.join(name);
+        if is_own_folder(&folder) {
+            drop(remove_tree(&folder));
         }
     }
+}
+
+/// The names in `directory` whose owners have ended.
+fn names_of_the_dead(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| owner_is_dead(name))
+        .collect()
+}
+
+/// Anybody may put anything into the folder of temporary files.
+fn is_own_folder(path: &Path) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == own)
 }
 
 fn owner_is_dead(name: &str) -> bool {
@@ -168,6 +207,13 @@ fn unmount_and_unlink(name: &str) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     }
     match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn remove_tree(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }

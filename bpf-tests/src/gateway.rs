@@ -1,12 +1,12 @@
-//! The real `s2cs forward` as a child: started, watched through its JSON log, ended.
+//! The real `s2cs`, `forward` or `serve`, as a child: started, watched through its JSON log, ended.
 //!
 //! What the log says is the contract between the daemon and everything that measures it:
-//! `listening`, `plane chosen`, `plane declined`, `connection closed`, `connection refused`,
+//! `listening`, `control port ready`, `plane chosen`, `plane declined`, `connection closed`, `connection refused`,
 //! `ledger mismatch`, `stats`, `draining`, `stopped`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,16 @@ impl Gateway {
             addresses: Vec::new(),
             log: Mutex::default(),
         }
+    }
+
+    /// Runs `command`, which is `s2cs serve` with `--log-format json`, and waits until its control
+    /// port is ready; that is its address.
+    ///
+    /// # Errors
+    /// When it ends instead, with its own reason, or is not ready in time.
+    pub fn serve(command: Command) -> Result<Self> {
+        let gateway = Self::new(Process::spawn(command)?);
+        gateway.wait_for_listeners("control port ready", 1)
     }
 
     /// Where it listens, in the order of the options, with real ports.
@@ -204,8 +214,8 @@ impl Gateway {
         words.trim_start_matches("error: ").to_owned()
     }
 
-    fn wait_for_listeners(mut self, count: usize) -> Result<Self> {
-        let lines = self.wait_messages("listening", count, stretched(START_DEADLINE));
+    fn wait_for_listeners(mut self, message: &str, count: usize) -> Result<Self> {
+        let lines = self.wait_messages(message, count, stretched(START_DEADLINE));
         let lines =
             lines.map_err(|_| anyhow!("the gateway did not start: {}", self.last_words()))?;
         let address = |line: &LogLine| -> Result<SocketAddr> {

@@ -2,6 +2,7 @@
 //! gateway.
 
 use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -159,6 +160,15 @@ impl Load {
     /// # Errors
     /// When iperf3 cannot be started.
     pub fn start<'a>(&self, place: impl Into<Place<'a>>, address: SocketAddr) -> Result<Running> {
+        let process = Process::spawn(self.command(place, address))?;
+        Ok(Running {
+            process,
+            deadline: self.duration + stretched(END_GRACE),
+        })
+    }
+
+    /// The iperf3 that [`Load::start`] starts.
+    pub fn command<'a>(&self, place: impl Into<Place<'a>>, address: SocketAddr) -> Command {
         let Self {
             duration,
             streams,
@@ -183,11 +193,7 @@ impl Load {
         if let Some(cpus) = cpus {
             sys::start_on_cpus(&mut command, cpus);
         }
-        let process = Process::spawn(command)?;
-        Ok(Running {
-            process,
-            deadline: *duration + stretched(END_GRACE),
-        })
+        command
     }
 
     /// Starts the load and waits for its end.

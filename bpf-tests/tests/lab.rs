@@ -14,6 +14,7 @@ use bpf_tests::iperf::{Load, Sink};
 use bpf_tests::netns::Place;
 use bpf_tests::patience::stretched;
 use bpf_tests::process::Process;
+use bpf_tests::real::scratch::Scratch;
 use bpf_tests::require;
 use bpf_tests::topology::{
     Family, Host, LinkOptions, Published, TcpOptions, Topology, TwoGateways,
@@ -200,14 +201,39 @@ fn hold_a_topology_until_killed() {
     let mut sleep = topology.producer_gateway.netns().command("sleep");
     sleep.arg("600");
     let held = Process::spawn(sleep).unwrap();
+    let folder = Scratch::new().unwrap();
+    folder.write("token", b"secret").unwrap();
     let names = topology.hosts().map(|host| host.netns().name().to_owned());
     let names = names.join(" ");
-    println!("\nholding {} {names}", held.id());
+    println!(
+        "\nholding {} {} {names}",
+        held.id(),
+        folder.path().display()
+    );
     std::thread::sleep(Duration::from_secs(600));
 }
 
-/// A process that holds a topology, the names of its namespaces, and a child inside one.
-fn hold_elsewhere() -> (Process, Vec<String>, u32) {
+/// A process that holds a topology, a folder, and a child inside a namespace.
+struct Holder {
+    process: Process,
+    child: u32,
+    folder: String,
+    names: Vec<String>,
+}
+
+impl Holder {
+    /// What there is of the folder and the namespaces.
+    fn left(&self) -> Vec<&str> {
+        let names = self.names.iter().map(String::as_str);
+        let mut left: Vec<_> = names.filter(|name| exists(name)).collect();
+        if fs::exists(&self.folder).unwrap() {
+            left.push(&self.folder);
+        }
+        left
+    }
+}
+
+fn hold_elsewhere() -> Holder {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([
         "--exact",
@@ -215,19 +241,23 @@ fn hold_elsewhere() -> (Process, Vec<String>, u32) {
         "--ignored",
         "--nocapture",
     ]);
-    let holder = Process::spawn(command).unwrap();
-    let words: Vec<String> = holder
+    let process = Process::spawn(command).unwrap();
+    let words: Vec<String> = process
         .wait_for_line(patience(), |line| {
             let words = line.strip_prefix("holding ")?;
             Some(words.split(' ').map(str::to_owned).collect())
         })
         .unwrap();
-    let (child, names) = words.split_first().unwrap();
-    assert_eq!(
-        names.iter().map(|name| exists(name)).collect::<Vec<_>>(),
-        [true; 4]
-    );
-    (holder, names.to_vec(), child.parse().unwrap())
+    let (child, words) = words.split_first().unwrap();
+    let (folder, names) = words.split_first().unwrap();
+    let holder = Holder {
+        process,
+        child: child.parse().unwrap(),
+        folder: folder.clone(),
+        names: names.to_vec(),
+    };
+    assert_eq!(holder.left().len(), 5, "{words:?}");
+    holder
 }
 
 fn wait_until_gone(process: u32) {
@@ -252,30 +282,32 @@ fn wait_until_gone(process: u32) {
 fn a_signal_leaves_nothing_behind() {
     require!(Capability::Netns);
     for signal in bpf_tests::sys::ENDING_SIGNALS {
-        let (mut holder, names, child) = hold_elsewhere();
-        holder.signal(signal).unwrap();
-        let status = holder.wait(patience()).unwrap();
+        let mut holder = hold_elsewhere();
+        holder.process.signal(signal).unwrap();
+        let status = holder.process.wait(patience()).unwrap();
         let by = std::os::unix::process::ExitStatusExt::signal(&status);
-        assert_eq!(by, Some(signal.as_raw()), "{}", holder.output().text());
+        let said = holder.process.output().text();
+        assert_eq!(by, Some(signal.as_raw()), "{said}");
         assert!(
-            names.iter().all(|name| !exists(name)),
-            "{names:?} after {signal:?}"
+            holder.left().is_empty(),
+            "{:?} after {signal:?}",
+            holder.left()
         );
-        wait_until_gone(child);
+        wait_until_gone(holder.child);
     }
 }
 
 #[test]
 fn what_a_killed_run_left_is_swept_by_the_next() {
     require!(Capability::Netns);
-    let (mut holder, names, child) = hold_elsewhere();
-    holder.signal(Signal::KILL).unwrap();
-    holder.wait(patience()).unwrap();
-    wait_until_gone(child);
+    let mut holder = hold_elsewhere();
+    holder.process.signal(Signal::KILL).unwrap();
+    holder.process.wait(patience()).unwrap();
+    wait_until_gone(holder.child);
     // Whichever process makes its first namespace next sweeps: this one, if no other has.
-    let (mut next, ..) = hold_elsewhere();
-    assert!(names.iter().all(|name| !exists(name)), "{names:?}");
-    next.terminate(patience()).unwrap();
+    let mut next = hold_elsewhere();
+    assert!(holder.left().is_empty(), "{:?}", holder.left());
+    next.process.terminate(patience()).unwrap();
 }
 
 #[test]

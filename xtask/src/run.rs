@@ -1,14 +1,18 @@
-//! `cargo xtask run`: the product's main job on real input. A real iperf3 streams from producer to
-//! consumer, first without a relay, then through the real `s2cs forward` on each plane.
+//! `cargo xtask run`: the product's main job on real input. A real iperf3 streams through the real
+//! gateways, set up as their users do it, and beside them without any.
 //!
 //! ```text
-//!   stage     where: three namespaces as root, else loopback
-//!   path      one row of the table: no relay, or a gateway on one plane
-//!   measure   one load over one path, watched while it goes on
-//!   checked   one transfer through each gateway whose every byte is compared
-//!   cpu       what the gateway and the machine spend
-//!   screen    the line that a person watches
-//!   summary   the table at the end
+//!   session     two gateways: `s2cs init`, `s2cs serve`, `s2uc connect`, stream, `s2uc release`
+//!   forward     one gateway without a control plane: `s2cs forward`
+//!   ─────────── what both are made of:
+//!   stage       where: network namespaces as root, else loopback
+//!   path        one row of the table: no gateway, or gateways on one plane
+//!   measure     one load over one path, watched while it goes on
+//!   watch       which plane moves the bytes at this moment
+//!   checked     one transfer over each path whose every byte is compared
+//!   cpu         what the gateways and the machine spend
+//!   screen      what a person reads, and the line that moves
+//!   summary     the table at the end
 //! ```
 //!
 //! All gateways are up from the start, since an idle one costs nothing, and the rounds are
@@ -21,25 +25,25 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use bpf_tests::gateway::{self, Plane};
-use bpf_tests::iperf::{Load, Sink};
+use bpf_tests::gateway;
+use bpf_tests::iperf::Load;
 
 use crate::setup::{self, Need};
 use crate::{build, build_ebpf, workspace};
 
 mod checked;
 mod cpu;
+mod forward;
 mod measure;
 mod path;
 mod screen;
+mod session;
 mod stage;
 mod summary;
+mod watch;
 
-use checked::Checker;
-use measure::Measurement;
-use path::Path;
 use screen::Screen;
-use stage::Stage;
+use summary::Row;
 
 /// How often the live line changes, and how often the sink and the gateways report.
 const TICK: Duration = Duration::from_millis(250);
@@ -47,6 +51,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// Arguments of `cargo xtask run`.
 #[derive(clap::Args)]
 pub(crate) struct RunArgs {
+    /// What to show
+    #[arg(value_enum, default_value_t)]
+    demonstration: Demonstration,
     /// How long each measurement streams, seconds
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
@@ -57,20 +64,40 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=128))]
     streams: u32,
     /// Run the gateway with these arguments instead: `cargo xtask run -- s2cs probe`
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "S2CS ARGS"
-    )]
+    #[arg(last = true, allow_hyphen_values = true, value_name = "S2CS ARGS")]
     s2cs: Vec<OsString>,
+}
+
+/// What can be shown.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+enum Demonstration {
+    /// Two gateways, and a session through both that `s2uc connect` makes over TLS
+    #[default]
+    Session,
+    /// One gateway without a control plane: `s2cs forward`
+    Forward,
 }
 
 /// Entry point of `cargo xtask run`.
 pub(crate) fn run(args: RunArgs) -> Result<()> {
-    if args.s2cs.is_empty() {
-        demonstrate(&args)
-    } else {
-        pass_on(&args.s2cs)
+    if !args.s2cs.is_empty() {
+        return pass_on(&args.s2cs);
+    }
+    match args.demonstration {
+        Demonstration::Session => session::demonstrate(&args),
+        Demonstration::Forward => forward::demonstrate(&args),
+    }
+}
+
+impl RunArgs {
+    /// What iperf3 is asked for; `reverse` has the one who listens send.
+    fn load(&self, reverse: bool) -> Load {
+        Load {
+            duration: Duration::from_secs(self.seconds),
+            streams: self.streams,
+            reverse,
+            ..Load::default()
+        }
     }
 }
 
@@ -94,7 +121,8 @@ fn gateway_binary() -> Result<PathBuf> {
     gateway::find_s2cs("release")
 }
 
-fn demonstrate(args: &RunArgs) -> Result<()> {
+/// Installs what is missing and builds; gives the gateway's binary.
+fn prepare() -> Result<PathBuf> {
     let needs = [Need::Traffic, Need::Namespaces];
     // Without root there will be no namespaces to make.
     setup::ensure(if workspace::is_root() {
@@ -102,51 +130,23 @@ fn demonstrate(args: &RunArgs) -> Result<()> {
     } else {
         &needs[..1]
     })?;
-    let binary = gateway_binary()?;
-    let stage = Stage::set()?;
-    let screen = Screen::new(args.rounds)?;
-    screen.say(&stage.describe(args));
-    let sink = Sink::start(stage.sink_place(), stage.sink_address(), TICK, None)?;
-    let mut paths = vec![Path::direct()];
-    for plane in [Plane::Copy, Plane::Splice, Plane::Sockmap, Plane::Auto] {
-        paths.push(Path::relayed(&binary, plane, &stage, sink.address()));
-    }
+    gateway_binary()
+}
 
-    let duration = Duration::from_secs(args.seconds);
-    let load = Load {
-        duration,
-        streams: args.streams,
-        ..Load::default()
-    };
-    let measurement = Measurement {
-        stage: &stage,
-        sink: &sink,
-        load: &load,
-        screen: &screen,
-    };
-    for round in 1..=args.rounds {
-        for path in &mut paths {
-            measurement.take(path, round)?;
-        }
-    }
-    let target = sink.address();
-    drop(sink);
-    let checker = Checker::bind(&stage, target)?;
-    for path in &mut paths {
-        path.check(&checker, &screen)?;
-    }
-    screen.clear();
-
-    let rows: Vec<_> = paths.iter().map(Path::row).collect::<Result<_>>()?;
+/// Prints the table; lost bytes are a failure.
+fn conclude(rows: &[Row], screen: &Screen) -> Result<()> {
     screen.say(&format!(
         "{}\n\n{}\n",
-        summary::table(&rows),
-        summary::closing(&rows)
+        summary::table(rows),
+        summary::closing(rows)
     ));
-    for row in &rows {
+    for row in rows {
         if row.lost > 0 || row.mismatches > 0 {
             let (name, lost) = (row.name, row.lost);
-            bail!("{name} lost {lost} bytes: the ledger of a connection does not balance");
+            bail!(
+                "{name} lost {lost} bytes, or its ledger does not balance; this must never be: report \
+                 it with what `cargo xtask test -- contract` says on this machine"
+            );
         }
     }
     Ok(())

@@ -30,12 +30,13 @@ const KERNEL: &str = "bpf,netns";
 /// How many of the long cases run side by side: all of them.
 const LONG_AT_ONCE: &str = "12";
 
-/// The targets that run the gateway beside real parts.
-const REAL: [&str; 4] = [
+/// The targets that run the gateway beside real parts, and all of it as `cargo xtask run` does.
+const REAL: [&str; 5] = [
     "real_applications",
     "real_issuer",
     "real_peers",
     "real_sessions",
+    "run",
 ];
 
 /// Entry point of `cargo xtask test`.

@@ -98,7 +98,7 @@ impl GatewayOptions {
     /// When it ends instead, with its own reason, or does not listen in time.
     pub fn start<'a>(&self, place: impl Into<Place<'a>>) -> Result<Gateway> {
         let gateway = self.launch(place)?;
-        gateway.wait_for_listeners(self.listen.len())
+        gateway.wait_for_listeners("listening", self.listen.len())
     }
 
     /// Starts the gateway without waiting for anything: for those that are to fail.

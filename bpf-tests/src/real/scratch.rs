@@ -1,4 +1,4 @@
-//! A folder of a test's own, removed with its guard.
+//! A folder of a test's own, removed with its guard, or by [`crate::cleanup`] when a signal ends us.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,11 @@ impl Scratch {
     pub fn within(parent: &Path) -> Result<Self> {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("{}-{serial}", cleanup::own_identity()?));
+        // Made under the lock: a signal finds it either not begun or noted.
+        let mut registry = cleanup::Registry::lock()?;
+        registry.note_folder(&path);
         let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        drop(registry);
         made.with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }
@@ -60,7 +64,8 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // It may have been moved away.
-        drop(std::fs::remove_dir_all(&self.0));
+        if let Err(error) = cleanup::remove_folder(&self.0) {
+            eprintln!("cannot remove {}: {error}", self.0.display());
+        }
     }
 }

@@ -12,10 +12,12 @@
 //!
 //! Both gateways route, so producer and consumer also reach each other without a relay.
 
+use std::net::IpAddr;
+
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::{Host, LinkOptions, TcpOptions, link};
+use super::{Family, Host, LinkOptions, TcpOptions, link, v4, v6};
 use crate::wan::{Devices, End, Wan, WanCounters, WanOptions};
 
 /// The device of both gateways that leads to the other one.
@@ -109,6 +111,14 @@ impl TwoGateways {
             &self.consumer_gateway,
             &self.consumer,
         ]
+    }
+
+    /// Where those who come from the consumer's side reach the producer's gateway and the consumer's.
+    pub fn towards_consumer(&self, family: Family) -> [IpAddr; 2] {
+        [WIDE, CONSUMER_LAN].map(|subnet| match family {
+            Family::V4 => v4(subnet, 1).into(),
+            Family::V6 => v6(subnet, 1).into(),
+        })
     }
 
     /// Gives every host the same TCP settings; single ones have [`Host::tune`].

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::path::Path;
+use super::screen::Screen;
 use super::stage::Stage;
 
-/// What each gateway carries.
+/// What each path carries.
 pub(super) const BYTES: usize = 256 << 20;
 /// A gateway that moves nothing for this long has lost the rest.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +33,7 @@ pub(super) struct Checker<'a> {
 impl<'a> Checker<'a> {
     /// Listens on `address`, which iperf3 has left.
     pub(super) fn bind(stage: &'a Stage, address: SocketAddr) -> Result<Self> {
-        let bound = stage.sink_place().enter(|| TcpListener::bind(address))?;
+        let bound = stage.sink().place.enter(|| TcpListener::bind(address))?;
         let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
         Ok(Self {
             stage,
@@ -41,27 +43,38 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// Sends the pattern through the gateway at `via`; gives how many bytes did not arrive, or
-    /// not as they were sent.
+    /// Has every path with gateways carry the pattern.
+    pub(super) fn check_all(&self, paths: &mut [Path<'_>], screen: &Screen) -> Result<()> {
+        for path in paths {
+            let checked = path.check(self, screen);
+            checked.map_err(|error| path.explain(error))?;
+        }
+        Ok(())
+    }
+
+    /// Sends the pattern by way of `via`; gives how many bytes did not arrive, or not as they were
+    /// sent.
     pub(super) fn lost(&self, via: SocketAddr) -> Result<u64> {
-        let dialled = self
-            .stage
-            .dialler_place()
-            .enter(|| TcpStream::connect(via))?;
-        let sender = dialled.with_context(|| format!("cannot reach the gateway at {via}"))?;
-        let (receiver, _) = self.listener.accept()?;
-        for socket in [&sender, &receiver] {
+        let dialled = self.stage.dialler().enter(|| TcpStream::connect(via))?;
+        let dialled = dialled.with_context(|| format!("cannot reach the gateway at {via}"))?;
+        let (accepted, _) = self.listener.accept()?;
+        for socket in [&dialled, &accepted] {
             socket.set_read_timeout(Some(STALL_TIMEOUT))?;
             socket.set_write_timeout(Some(STALL_TIMEOUT))?;
         }
+        let (sender, receiver) = if self.stage.listener_sends() {
+            (accepted, dialled)
+        } else {
+            (dialled, accepted)
+        };
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| self.send(sender));
             let received = self.compare(receiver);
             let sent = sending
                 .join()
                 .map_err(|_| anyhow!("the sending thread panicked"))?;
-            sent.context("the gateway did not take what was sent")?;
-            received.context("the gateway did not deliver what was sent")
+            sent.context("not all of it was taken")?;
+            received.context("not all of it was delivered")
         })
     }
 
@@ -122,12 +135,13 @@ fn pattern() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Demonstration;
 
     const FEW: usize = (4 << 20) + 3;
 
     /// What `bend` makes of a connection, as a gateway that is not one.
     fn lost_after(bend: impl FnOnce(&mut Vec<u8>) + Send) -> u64 {
-        let stage = Stage::Loopback("a test".to_owned());
+        let stage = Stage::loopback(Demonstration::Forward, "a test");
         let mut checker = Checker::bind(&stage, "127.0.0.1:0".parse().unwrap()).unwrap();
         checker.bytes = FEW;
         let target = checker.listener.local_addr().unwrap();

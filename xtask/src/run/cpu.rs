@@ -1,6 +1,6 @@
-//! What the gateway's process and the whole machine spend, from /proc.
+//! What the gateways' processes and the whole machine spend, from /proc.
 //!
-//! The process's figure is exact (the scheduler's run time), but leaves out what the kernel does
+//! A process's figure is exact (the scheduler's run time), but leaves out what the kernel does
 //! for it in softirq: a gateway whose bytes are redirected shows next to nothing. The machine's
 //! figure is sampled by the tick: good enough to watch, not to compare (see `cargo xtask bench`).
 
@@ -13,32 +13,33 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// Readings of one moment.
 pub(super) struct CpuClock {
     at: Instant,
-    process: Duration,
+    processes: Vec<Duration>,
     busy: u64,
     total: u64,
 }
 
 /// What was spent between two readings.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct CpuUse {
-    /// Of the process, 1 = one CPU all the time.
-    pub(super) process: f64,
+    /// Of each process, 1 = one CPU all the time.
+    pub(super) processes: Vec<f64>,
     /// Of all CPUs together, 0 to 1.
     pub(super) machine: f64,
 }
 
 impl CpuClock {
-    /// Reads the clocks of `process`, if there is one, and of the machine.
-    pub(super) fn read(process: Option<u32>) -> Self {
-        let stat = process.and_then(|id| fs::read_to_string(format!("/proc/{id}/stat")).ok());
+    /// Reads the clocks of `processes` and of the machine.
+    pub(super) fn read(processes: &[u32]) -> Self {
+        let spent = |id: &u32| {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok();
+            stat.and_then(|stat| process_time(&stat))
+                .unwrap_or_default()
+        };
         let machine = fs::read_to_string("/proc/stat").unwrap_or_default();
         let (busy, total) = machine_ticks(&machine).unwrap_or_default();
-        let process = stat
-            .and_then(|stat| process_time(&stat))
-            .unwrap_or_default();
         Self {
             at: Instant::now(),
-            process,
+            processes: processes.iter().map(spent).collect(),
             busy,
             total,
         }
@@ -46,12 +47,13 @@ impl CpuClock {
 
     /// What was spent since `earlier`.
     pub(super) fn since(&self, earlier: &Self) -> CpuUse {
-        let wall = self.at.duration_since(earlier.at).as_secs_f64();
-        let process = self.process.saturating_sub(earlier.process).as_secs_f64();
+        let wall = self.at.duration_since(earlier.at).as_secs_f64().max(1e-3);
+        let both = self.processes.iter().zip(&earlier.processes);
+        let spent = both.map(|(now, before)| now.saturating_sub(*before).as_secs_f64());
         let busy = self.busy.saturating_sub(earlier.busy) as f64;
         let total = self.total.saturating_sub(earlier.total) as f64;
         CpuUse {
-            process: process / wall.max(1e-3),
+            processes: spent.map(|spent| spent / wall).collect(),
             machine: busy / total.max(1.0),
         }
     }

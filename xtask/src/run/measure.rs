@@ -1,6 +1,6 @@
 //! One load over one path, watched while it goes on.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bpf_tests::iperf::{Load, Sink};
 
 use super::TICK;
@@ -18,35 +18,42 @@ pub(super) struct Measurement<'a> {
 }
 
 impl Measurement<'_> {
-    /// Streams once over `path`; a path whose gateway declined is passed over.
-    pub(super) fn take(&self, path: &mut Path, round: u32) -> Result<()> {
-        let Some(address) = path.address(self.sink.address())? else {
+    /// Streams once over each path in each round.
+    pub(super) fn take_rounds(&self, paths: &mut [Path<'_>], rounds: u32) -> Result<()> {
+        for round in 1..=rounds {
+            for path in &mut *paths {
+                let taken = self.take(path, round);
+                taken.map_err(|error| path.explain(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Streams once over `path`; a path whose gateways declined is passed over.
+    fn take(&self, path: &mut Path<'_>, round: u32) -> Result<()> {
+        let Some(address) = path.entrance() else {
             return Ok(());
         };
         let mark = self.sink.mark();
-        let began = CpuClock::read(path.gateway_id());
-        let running = self.load.start(self.stage.dialler_place(), address)?;
-        let (mut before, mut moved_before) = (CpuClock::read(path.gateway_id()), path.moved());
+        let gateways = path.gateway_ids();
+        let began = CpuClock::read(&gateways);
+        let running = self.load.start(self.stage.dialler(), address)?;
+        let mut watch = path.watch_plane();
+        let mut before = CpuClock::read(&gateways);
         while !running.ends_within(TICK)? {
-            let now = CpuClock::read(path.gateway_id());
-            let moved = path.moved();
-            let delta = moved
-                .zip(moved_before)
-                .map(|(now, before)| now.since(&before));
+            let now = CpuClock::read(&gateways);
             self.screen.show(&Live {
                 round,
                 path: path.name(),
-                plane: delta.and_then(|delta| delta.leader()),
+                plane: watch.now()?,
                 bits_per_second: self.sink.rate(mark).unwrap_or_default(),
                 cpu: now.since(&before),
-                relayed: path.gateway_id().is_some(),
             });
-            (before, moved_before) = (now, moved);
+            before = now;
         }
-        let cpu = CpuClock::read(path.gateway_id()).since(&began);
-        let found = running
-            .finish()
-            .with_context(|| format!("measuring {}", path.name()))?;
+        drop(watch);
+        let cpu = CpuClock::read(&gateways).since(&began);
+        let found = running.finish()?;
         self.sink.wait_until_free(mark)?;
         let bits_per_second = found.bits_per_second;
         self.screen.note(round, path.name(), bits_per_second);

@@ -1,45 +1,68 @@
-//! Where the run takes place: three namespaces where this process may make them, else loopback.
+//! Where the run takes place: namespaces where this process may make them, else loopback.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use anyhow::Result;
 use bpf_tests::capability::Capability;
 use bpf_tests::netns::Place;
-use bpf_tests::topology::{Family, Host, LinkOptions, TcpOptions, Topology};
+use bpf_tests::topology::{
+    Family, Host, LinkOptions, TcpOptions, Topology, TwoGateways, TwoOptions,
+};
+use bpf_tests::wan::WanOptions;
 
-use super::RunArgs;
+use super::{Demonstration, RunArgs};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Where the run takes place.
-pub(super) enum Stage {
+pub(super) struct Stage {
+    demonstration: Demonstration,
+    ground: Ground,
+}
+
+enum Ground {
     /// producer - gateway - consumer.
-    Namespaces(Box<Topology>),
-    /// One host; why there are not three.
+    One(Box<Topology>),
+    /// producer - gateway 1 - gateway 2 - consumer.
+    Two(Box<TwoGateways>),
+    /// One host; why there are not several.
     Loopback(String),
+}
+
+/// A host: where something starts, and the address by which others reach it.
+#[derive(Clone, Copy)]
+pub(super) struct Spot<'a> {
+    pub(super) place: Place<'a>,
+    pub(super) address: IpAddr,
 }
 
 impl Stage {
     /// The best this process may have.
-    pub(super) fn set() -> Result<Self> {
-        // As in the bench: without steering veth reorders whenever a sender changes its CPU.
-        let options = LinkOptions {
-            steering: true,
-            ..LinkOptions::default()
+    pub(super) fn set(demonstration: Demonstration) -> Result<Self> {
+        let ground = match Capability::Netns.check() {
+            Ok(()) => Ground::make(demonstration)?,
+            Err(reason) => Ground::Loopback(reason),
         };
-        match Capability::Netns.check() {
-            Ok(()) => {
-                let topology = Topology::one(&options)?;
-                topology.tune(&TcpOptions::unpaced())?;
-                Ok(Self::Namespaces(Box::new(topology)))
-            }
-            Err(reason) => Ok(Self::Loopback(reason)),
+        Ok(Self {
+            demonstration,
+            ground,
+        })
+    }
+
+    /// Loopback, for `reason`.
+    #[cfg(test)]
+    pub(super) fn loopback(demonstration: Demonstration, reason: &str) -> Self {
+        Self {
+            demonstration,
+            ground: Ground::Loopback(reason.to_owned()),
         }
     }
 
     /// What a person sees first: who streams to whom, and where.
     pub(super) fn describe(&self, args: &RunArgs) -> String {
         let RunArgs {
+            demonstration: _,
             seconds,
             rounds,
             streams,
@@ -52,56 +75,116 @@ impl Stage {
         let streams = plural(*streams, "TCP stream");
         let rounds = plural(*rounds, "round");
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let place = match self {
-            Self::Namespaces(_) => "three network namespaces",
-            Self::Loopback(_) => "loopback",
+        let cast = match self.demonstration {
+            Demonstration::Session => {
+                "  producer -----> gateway 1 -----> gateway 2 -----> consumer\n  \
+                 iperf3 -s       s2cs serve       s2cs serve       iperf3 -c -R"
+            }
+            Demonstration::Forward => {
+                "  producer -----> gateway -----> consumer\n  \
+                 iperf3 -c       s2cs forward   iperf3 -s"
+            }
         };
-        let note = match self {
-            Self::Namespaces(_) => String::new(),
-            Self::Loopback(reason) => format!("\n  No namespaces and no eBPF here: {reason}.\n"),
+        let place = match &self.ground {
+            Ground::One(_) => "three network namespaces",
+            Ground::Two(_) => "four network namespaces",
+            Ground::Loopback(_) => "all on loopback",
         };
-        format!(
-            "\n  producer -----> gateway -----> consumer      {streams}, {rounds} of {seconds} s\n  \
-             iperf3 -c       s2cs           iperf3 -s     {place}, {cpus} CPUs\n{note}"
-        )
+        let note = match &self.ground {
+            Ground::One(_) | Ground::Two(_) => String::new(),
+            Ground::Loopback(reason) => {
+                format!("\n\n  No namespaces and no eBPF here: {reason}.")
+            }
+        };
+        format!("\n{cast}\n\n  {streams}, {rounds} of {seconds} s; {place}, {cpus} CPUs{note}\n")
     }
 
-    /// Where iperf3 dials from.
-    pub(super) fn dialler_place(&self) -> Place<'_> {
-        self.place(|topology| &topology.producer)
-    }
-
-    /// Where the gateways run.
-    pub(super) fn gateway_place(&self) -> Place<'_> {
-        self.place(|topology| &topology.gateway)
-    }
-
-    /// Where iperf3 listens.
-    pub(super) fn sink_place(&self) -> Place<'_> {
-        self.place(|topology| &topology.consumer)
-    }
-
-    /// The address the gateways listen on.
-    pub(super) fn gateway_address(&self) -> IpAddr {
-        self.address(|topology| &topology.gateway)
-    }
-
-    /// The address iperf3 listens on.
-    pub(super) fn sink_address(&self) -> IpAddr {
-        self.address(|topology| &topology.consumer)
-    }
-
-    fn place(&self, host: impl Fn(&Topology) -> &Host) -> Place<'_> {
-        match self {
-            Self::Namespaces(topology) => host(topology).place(),
-            Self::Loopback(_) => Place::Here,
+    /// Whether data flow from the one who listens to the one who dials. In a session the producer
+    /// listens.
+    pub(super) fn listener_sends(&self) -> bool {
+        match self.demonstration {
+            Demonstration::Session => true,
+            Demonstration::Forward => false,
         }
     }
 
-    fn address(&self, host: impl Fn(&Topology) -> &Host) -> IpAddr {
-        match self {
-            Self::Namespaces(topology) => host(topology).ip(Family::V4),
-            Self::Loopback(_) => LOOPBACK,
+    /// Where iperf3 dials from.
+    pub(super) fn dialler(&self) -> Place<'_> {
+        match &self.ground {
+            Ground::One(topology) => topology.producer.place(),
+            Ground::Two(topology) => topology.consumer.place(),
+            Ground::Loopback(_) => Place::Here,
+        }
+    }
+
+    /// Where iperf3 listens.
+    pub(super) fn sink(&self) -> Spot<'_> {
+        match &self.ground {
+            Ground::One(topology) => Spot::of(&topology.consumer),
+            Ground::Two(topology) => Spot::of(&topology.producer),
+            Ground::Loopback(_) => Spot::LOOPBACK,
+        }
+    }
+
+    /// Where the producer's gateway runs and where the consumer's does, as the one who dials reaches
+    /// them; the same where there is only one.
+    pub(super) fn gateways(&self) -> [Spot<'_>; 2] {
+        match &self.ground {
+            Ground::One(topology) => [Spot::of(&topology.gateway); 2],
+            Ground::Two(topology) => {
+                let [producer, consumer] = topology.towards_consumer(Family::V4);
+                [
+                    Spot::at(&topology.producer_gateway, producer),
+                    Spot::at(&topology.consumer_gateway, consumer),
+                ]
+            }
+            Ground::Loopback(_) => [Spot::LOOPBACK; 2],
+        }
+    }
+
+    /// Whether everything shares one host's ports.
+    pub(super) fn is_loopback(&self) -> bool {
+        matches!(self.ground, Ground::Loopback(_))
+    }
+}
+
+impl Ground {
+    fn make(demonstration: Demonstration) -> Result<Self> {
+        // As in the bench: without steering veth reorders whenever a sender changes its CPU.
+        let lan = LinkOptions {
+            steering: true,
+            ..LinkOptions::default()
+        };
+        match demonstration {
+            Demonstration::Session => {
+                let wan = WanOptions::new(Duration::ZERO);
+                let topology = TwoGateways::new(&TwoOptions { lan, wan })?;
+                topology.tune(&TcpOptions::unpaced())?;
+                Ok(Self::Two(Box::new(topology)))
+            }
+            Demonstration::Forward => {
+                let topology = Topology::one(&lan)?;
+                topology.tune(&TcpOptions::unpaced())?;
+                Ok(Self::One(Box::new(topology)))
+            }
+        }
+    }
+}
+
+impl<'a> Spot<'a> {
+    const LOOPBACK: Self = Self {
+        place: Place::Here,
+        address: LOOPBACK,
+    };
+
+    fn of(host: &'a Host) -> Self {
+        Self::at(host, host.ip(Family::V4))
+    }
+
+    fn at(host: &'a Host, address: IpAddr) -> Self {
+        Self {
+            place: host.place(),
+            address,
         }
     }
 }

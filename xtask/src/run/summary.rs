@@ -1,5 +1,7 @@
 //! The table at the end.
 
+use std::ops::Add;
+
 use super::checked;
 
 /// Bytes by how they were moved.
@@ -18,12 +20,14 @@ pub(super) struct Row {
     pub(super) bits_per_second: Option<f64>,
     /// The fastest round over the slowest.
     pub(super) spread: Option<f64>,
-    /// CPU of the gateway's process, 1 = one CPU; `None` without a gateway.
-    pub(super) gateway_cpu: Option<f64>,
+    /// CPU of each gateway's process, 1 = one CPU.
+    pub(super) gateway_cpu: Vec<f64>,
     /// CPU of the whole machine meanwhile, 0 to 1.
     pub(super) machine_cpu: Option<f64>,
-    /// `None` without a gateway.
-    pub(super) moved: Option<Moved>,
+    /// By all gateways together.
+    pub(super) moved: Moved,
+    /// Bytes that went from end to end, through however many gateways.
+    pub(super) carried: u64,
     pub(super) connections: usize,
     /// Bytes, by the ledger.
     pub(super) lost: u64,
@@ -49,7 +53,8 @@ impl Moved {
         (bytes > 0).then_some(plane)
     }
 
-    fn total(&self) -> u64 {
+    /// Bytes moved by any plane.
+    pub(super) fn total(&self) -> u64 {
         self.redirected + self.spliced + self.copied
     }
 
@@ -59,6 +64,18 @@ impl Moved {
             (self.spliced, "splice"),
             (self.redirected, "sockmap"),
         ]
+    }
+}
+
+impl Add for Moved {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            redirected: self.redirected + other.redirected,
+            spliced: self.spliced + other.spliced,
+            copied: self.copied + other.copied,
+        }
     }
 }
 
@@ -96,14 +113,18 @@ pub(super) fn table(rows: &[Row]) -> String {
 
 /// What the table amounts to, and what it could not show.
 pub(super) fn closing(rows: &[Row]) -> String {
-    let moved = rows.iter().filter_map(|row| row.moved);
-    let gigabytes = moved.map(|moved| moved.total()).sum::<u64>() as f64 / 1e9;
+    let gigabytes = rows.iter().map(|row| row.carried).sum::<u64>() as f64 / 1e9;
+    let gateways = rows.iter().map(|row| row.gateway_cpu.len()).max();
+    let through = match gateways {
+        Some(2) => "both gateways",
+        Some(_) | None => "the gateway",
+    };
     let connections: usize = rows.iter().map(|row| row.connections).sum();
     let lost: u64 = rows.iter().map(|row| row.lost).sum();
     let checked = checked::BYTES >> 20;
     let mut lines = vec![
         format!(
-            "  {gigabytes:.1} GB in {connections} connections went through the gateway; {lost} bytes were lost."
+            "  {gigabytes:.1} GB in {connections} connections went through {through}; {lost} bytes were lost."
         ),
         format!(
             "  That is by the ledger, and by comparing every byte of {checked} MiB on each plane."
@@ -139,19 +160,15 @@ fn cells(row: &Row, baseline: Option<f64>) -> [String; 7] {
         .bits_per_second
         .zip(baseline)
         .map(|(rate, baseline)| rate / baseline);
-    let share = row
-        .moved
-        .map(|moved| moved.redirected as f64 / (moved.total() as f64).max(1.0));
-    let percent = |value: f64| format!("{:.0} %", value * 100.0);
-    let relayed = row.moved.is_some();
-    let leader = row.moved.and_then(|moved| moved.leader());
+    let relayed = !row.gateway_cpu.is_empty();
+    let share = relayed.then(|| row.moved.redirected as f64 / (row.moved.total() as f64).max(1.0));
     [
-        path_name(row.name, leader),
+        path_name(row.name, row.moved.leader()),
         row.bits_per_second
             .map_or_else(dash, |rate| format!("{:.1}", rate / 1e9)),
         ratio.map_or_else(dash, |ratio| format!("{ratio:.2}")),
-        share.map_or_else(dash, percent),
-        row.gateway_cpu.map_or_else(dash, percent),
+        share.map_or_else(dash, |share| percents(&[share])),
+        percents(&row.gateway_cpu),
         if relayed {
             row.connections.to_string()
         } else {
@@ -173,6 +190,15 @@ pub(super) fn path_name(path: &str, plane: Option<&str>) -> String {
     }
 }
 
+/// Shares as percents, one for each gateway: `43+38 %`; `-` for none.
+pub(super) fn percents(shares: &[f64]) -> String {
+    if shares.is_empty() {
+        return "-".to_owned();
+    }
+    let percents = shares.iter().map(|share| format!("{:.0}", share * 100.0));
+    format!("{} %", percents.collect::<Vec<_>>().join("+"))
+}
+
 fn line(cells: &[String; 7], widths: &[usize; 7]) -> String {
     let [name, figures @ ..] = cells;
     let [first, others @ ..] = widths;
@@ -191,9 +217,10 @@ mod tests {
         let row = |name, gigabits: f64, moved: Option<Moved>| Row {
             name,
             bits_per_second: Some(gigabits * 1e9),
-            gateway_cpu: moved.map(|_| 0.07),
+            gateway_cpu: moved.map_or_else(Vec::new, |_| vec![0.07, 0.12]),
             machine_cpu: Some(0.97),
-            moved,
+            moved: moved.unwrap_or_default(),
+            carried: moved.map_or(0, |moved| moved.total()),
             connections: if moved.is_some() { 6 } else { 0 },
             ..Row::default()
         };
@@ -221,7 +248,7 @@ mod tests {
   -------------  ----  -----------  ---------  --------  -----------  ----------
   no proxy       27.4         1.00          -         -            -           -
   sockmap           -            -          -         -            -           -
-  auto: sockmap  21.9         0.80       99 %       7 %            6           0";
+  auto: sockmap  21.9         0.80       99 %    7+12 %            6           0";
         assert_eq!(table, expected);
         assert!(table.lines().all(|line| line.len() <= 80));
     }
