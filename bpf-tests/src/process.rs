@@ -97,14 +97,16 @@ impl Process {
         deadline: Duration,
         pick: impl FnMut(&str) -> Option<T>,
     ) -> Result<T> {
-        match self.output.wait_for_line(from, deadline, pick) {
-            Some(found) => Ok(found),
-            None => bail!(
-                "`{}` did not write the awaited line within {deadline:?}; its last lines:\n{}",
-                self.line,
-                self.output.tail()
-            ),
+        if let Some(found) = self.output.wait_for_line(from, deadline, pick) {
+            return Ok(found);
         }
+        let how = if self.output.is_closed() {
+            "ended without the awaited line".to_owned()
+        } else {
+            format!("did not write the awaited line within {deadline:?}")
+        };
+        let tail = self.output.tail();
+        bail!("`{}` {how}; its last lines:\n{tail}", self.line)
     }
 
     /// Sends SIGTERM and waits for the end.

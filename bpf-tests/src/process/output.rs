@@ -123,6 +123,11 @@ impl Output {
         .flatten()
     }
 
+    /// Whether nothing more will be written.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().open == 0
+    }
+
     pub(super) fn wait_until_closed(&self, deadline: Duration) {
         self.wait_until(deadline, |state| (state.open == 0).then_some(()));
     }

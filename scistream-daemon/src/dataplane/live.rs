@@ -93,6 +93,12 @@ impl Live {
         flow.totals(flow.redirected.load(Ordering::Acquire))
     }
 
+    /// Bytes of one direction that the verdict has passed to user space so far.
+    pub(super) fn passed(&self, direction: Direction) -> u64 {
+        let verdict = self.flow(direction).verdict.get();
+        verdict.map_or(0, SlotView::passed)
+    }
+
     /// How the bytes of one direction move now.
     pub fn plane(&self, direction: Direction) -> Plane {
         let flow = self.flow(direction);

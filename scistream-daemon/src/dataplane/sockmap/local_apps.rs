@@ -15,7 +15,7 @@ use aya::programs::{
 };
 use scistream_common::{LocalEnds, LocalSocket, names};
 
-use super::program::{SockmapError, take};
+use super::program::{SockmapError, load, take};
 
 /// The maps of the same-host hop, once its programs are attached.
 pub(super) struct LocalApps {
@@ -35,20 +35,20 @@ impl LocalApps {
             .ok_or(SockmapError::Missing(names::REDIRECT_MESSAGE))?
             .try_into()
             .map_err(Box::new)?;
-        messages.load().map_err(Box::new)?;
+        load(|| messages.load())?;
         messages.attach(sockets.fd()).map_err(Box::new)?;
         let tracker: &mut SockOps = ebpf
             .program_mut(names::TRACK_LOCAL_APPS)
             .ok_or(SockmapError::Missing(names::TRACK_LOCAL_APPS))?
             .try_into()
             .map_err(Box::new)?;
-        tracker.load().map_err(Box::new)?;
+        load(|| tracker.load())?;
         // A link allows others beside it by itself; the kernel takes no mode for one.
         tracker
             .attach(cgroup, CgroupAttachMode::Single)
             .map_err(Box::new)?;
         let resolver = classifier(ebpf)?;
-        resolver.load().map_err(Box::new)?;
+        load(|| resolver.load())?;
         Ok(Self {
             ends: HashMap::try_from(take(ebpf, names::LOCAL_ENDS)?)?,
             watched: HashMap::try_from(take(ebpf, names::WATCHED)?)?,

@@ -1,6 +1,7 @@
 //! Loads the eBPF object and holds its maps. The only file that names aya.
 
 use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,6 +16,10 @@ use super::slots::{Kind, Lease, Slots};
 use crate::btf::{Btf, BtfError};
 use crate::sys;
 use crate::sys::shared_map::SharedArray;
+
+/// How often a program is offered to the kernel, as libbpf does: a signal that waits for the thread,
+/// a stop say, makes the verifier give up with `EAGAIN`, which says nothing about the program.
+const LOAD_ATTEMPTS: u32 = 5;
 
 /// Why the sockmap plane cannot be had, or a socket cannot join it.
 #[derive(Debug, thiserror::Error)]
@@ -260,15 +265,29 @@ fn attach_verdict(ebpf: &mut Ebpf, sources: &SockHash<MapData, u64>) -> Result<(
         .ok_or(SockmapError::Missing(names::REDIRECT_TO_PEER))?
         .try_into()
         .map_err(Box::new)?;
-    program.load().map_err(Box::new)?;
+    load(|| program.load())?;
     program.attach(sources.fd()).map_err(Box::new)?;
     // The tests' object brings a parser, to show why ours has none.
     if let Some(parser) = ebpf.program_mut(names::TAKE_ALL) {
         let parser: &mut SkSkb = parser.try_into().map_err(Box::new)?;
-        parser.load().map_err(Box::new)?;
+        load(|| parser.load())?;
         parser.attach(sources.fd()).map_err(Box::new)?;
     }
     Ok(())
+}
+
+/// Has the kernel take a program; `offer` is one attempt.
+pub(super) fn load(
+    mut offer: impl FnMut() -> Result<(), ProgramError>,
+) -> Result<(), SockmapError> {
+    for _ in 1..LOAD_ATTEMPTS {
+        match offer() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return Ok(outcome.map_err(Box::new)?),
+        }
+    }
+    Ok(offer().map_err(Box::new)?)
 }
 
 pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SockmapError> {

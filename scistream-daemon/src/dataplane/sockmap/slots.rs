@@ -213,9 +213,17 @@ pub struct SlotView {
 impl SlotView {
     /// Bytes the verdict redirected.
     pub fn redirected(&self) -> u64 {
+        self.slot().map_or(0, |slot| slot.redirected.load())
+    }
+
+    /// Bytes the verdict passed.
+    pub fn passed(&self) -> u64 {
+        self.slot().map_or(0, |slot| slot.passed.load())
+    }
+
+    fn slot(&self) -> Option<&DirectionSlot> {
         let slot = self.program.slots().get(self.index);
         slot.filter(|slot| slot.generation.load() as u32 == self.generation)
-            .map_or(0, |slot| slot.redirected.load())
     }
 }
 
