@@ -32,15 +32,26 @@ link() {
     ip -n "$SCISTREAM_RUN-$3" link set "to-$1" up
 }
 
-# What runs in a namespace ends with it: nothing of a scenario that failed stays.
+# remove RUN: what runs in a namespace ends with it: nothing of a scenario that failed stays.
 remove() {
+    local host pid
     for host in producer gateway1 gateway2 consumer; do
-        for pid in $(ip netns pids "$SCISTREAM_RUN-$host" 2>/dev/null); do
+        for pid in $(ip netns pids "$1-$host" 2>/dev/null); do
             kill -KILL "$pid" 2>/dev/null || true
         done
-        ip netns delete "$SCISTREAM_RUN-$host" 2>/dev/null || true
+        ip netns delete "$1-$host" 2>/dev/null || true
     done
-    rm -rf "$SCISTREAM_FOLDER"
+    rm -rf "/run/$1"
+}
+
+# What a run that was killed left behind: its folder bears the number of a process that is gone.
+sweep() {
+    local folder
+    for folder in /run/ss-vagrant-*; do
+        if [ -d "$folder" ] && [ ! -e "/proc/${folder##*-}" ]; then
+            remove "${folder##*/}"
+        fi
+    done
 }
 
 if [ "${1:-}" = gateway ]; then
@@ -50,9 +61,10 @@ fi
 
 [ -x "${S2CS:-}" ] || { echo "S2CS names no program; build it with cargo xtask build" >&2; exit 2; }
 export S2CS SCISTREAM_HOSTS=netns SCISTREAM_RUN="ss-vagrant-$$"
-SCISTREAM_FOLDER=$(mktemp -d)
-export SCISTREAM_FOLDER
-trap remove EXIT
+sweep
+export SCISTREAM_FOLDER="/run/$SCISTREAM_RUN"
+mkdir -m 700 "$SCISTREAM_FOLDER"
+trap 'remove "$SCISTREAM_RUN"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
