@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::clock;
 use crate::netns::Place;
+use crate::patience::stretched;
 
 pub mod connections;
 pub mod crowd;
@@ -92,7 +93,7 @@ pub fn shortest_round_trip(mut near: &TcpStream, mut far: &TcpStream) -> Result<
 /// # Errors
 /// What connect(2) answers.
 pub(crate) fn dial(address: SocketAddr) -> Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, STEP_TIMEOUT)
+    let stream = TcpStream::connect_timeout(&address, stretched(STEP_TIMEOUT))
         .with_context(|| format!("dialling {address}"))?;
     settle(&stream)?;
     Ok(stream)
@@ -101,10 +102,10 @@ pub(crate) fn dial(address: SocketAddr) -> Result<TcpStream> {
 fn settle(stream: &TcpStream) -> Result<()> {
     stream.set_nodelay(true).context("setting TCP_NODELAY")?;
     stream
-        .set_read_timeout(Some(STEP_TIMEOUT))
+        .set_read_timeout(Some(stretched(STEP_TIMEOUT)))
         .context("setting a read timeout")?;
     stream
-        .set_write_timeout(Some(STEP_TIMEOUT))
+        .set_write_timeout(Some(stretched(STEP_TIMEOUT)))
         .context("setting a write timeout")
 }
 
@@ -112,7 +113,7 @@ fn accept(listener: &TcpListener) -> Result<TcpStream> {
     // accept(2) heeds the receive timeout of the listener.
     let socket = socket2::SockRef::from(listener);
     socket
-        .set_read_timeout(Some(STEP_TIMEOUT))
+        .set_read_timeout(Some(stretched(STEP_TIMEOUT)))
         .context("setting an accept timeout")?;
     let (stream, _) = listener
         .accept()

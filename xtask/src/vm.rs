@@ -32,7 +32,7 @@ use anyhow::{Result, bail, ensure};
 
 pub(crate) use self::fetch::Packages;
 use self::fetch::say;
-use self::guests::{Guests, Tools};
+use self::guests::{Guests, Report, Tools};
 use self::image::Payload;
 use self::scratch::Scratch;
 use self::series::Series;
@@ -40,6 +40,10 @@ use self::store::Store;
 use self::suites::Suites;
 use crate::setup::{self, Need};
 use crate::{build, build_ebpf, workspace};
+
+/// The file in which a kernel's probe is left, in the folder of its name below [`folder`]; the bench
+/// takes it into its report.
+pub(crate) const PROBE_FILE: &str = "probe.txt";
 
 /// What a run of the usual kernels may take on two idle cores, from nothing fetched to the table;
 /// without the builds, which CI shares with its other steps.
@@ -104,9 +108,10 @@ fn chosen(mut kernels: Vec<Series>, all: bool) -> Vec<Series> {
     kernels
 }
 
-/// Runs the tests on each kernel and prints what they came to.
+/// Runs the tests on each kernel and prints what they came to. One that cannot be had is as bad as
+/// one that failed, and keeps the others from nothing.
 fn on(kernels: &[Series], everything: bool) -> Result<()> {
-    let (tools, suites) = prepare(kernels)?;
+    let (tools, suites, missing) = prepare(kernels, everything)?;
     let scratch = Scratch::new(&folder())?;
     let payload = Payload::gather(&tools.shell, &suites, scratch.path())?;
     let guests = Guests {
@@ -116,7 +121,9 @@ fn on(kernels: &[Series], everything: bool) -> Result<()> {
         scratch: scratch.path(),
         everything,
     };
-    let reports = guests.run()?;
+    let mut reports = guests.run()?;
+    reports.extend(missing);
+    reports.sort_by_key(|report| report.series);
     println!("\n{}", table::of(&reports));
     println!("logs and probes: {}/KERNEL/", folder().display());
     let unhappy: Vec<String> = reports
@@ -128,7 +135,7 @@ fn on(kernels: &[Series], everything: bool) -> Result<()> {
         return Ok(());
     }
     bail!(
-        "the gateway does not keep its promises on: {}; what failed is listed above",
+        "nothing shows that the gateway keeps its promises on: {}; why is said above",
         unhappy.join(", ")
     )
 }
@@ -139,7 +146,7 @@ fn prompt(kernels: &[Series]) -> Result<()> {
         std::io::IsTerminal::is_terminal(&std::io::stdin()),
         "--shell wants a terminal; without one, run the tests and read target/vm/KERNEL/"
     );
-    let (tools, suites) = prepare(kernels)?;
+    let (tools, suites, _told_already) = prepare(&kernels[..1], true)?;
     let scratch = Scratch::new(&folder())?;
     let payload = Payload::gather(&tools.shell, &suites, scratch.path())?;
     let guests = Guests {
@@ -152,28 +159,42 @@ fn prompt(kernels: &[Series]) -> Result<()> {
     guests.prompt()
 }
 
-fn prepare(kernels: &[Series]) -> Result<(Tools, Suites)> {
+/// Builds and fetches what the guests are made of; with a report of each kernel that cannot be had.
+fn prepare(kernels: &[Series], everything: bool) -> Result<(Tools, Suites, Vec<Report>)> {
     let arch = std::env::consts::ARCH;
     ensure!(
         arch == "x86_64",
         "the guests run this machine's programs on x86-64 kernels, and this machine is {arch}"
     );
     setup::ensure(&[Need::Namespaces, Need::Traffic])?;
-    let suites = Suites::build()?;
+    let suites = Suites::build(&selection::targets(kernels, everything))?;
     let store = Store::open(folder().join("cache"))?;
+    let (emulator, shell) = (fetch::emulator(&store)?, fetch::shell(&store)?);
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for &series in kernels {
+        match fetch::kernel(&store, series) {
+            Ok(kernel) => found.push(kernel),
+            Err(error) => {
+                say(&format!("{error:#}"));
+                missing.push(Report::missing(series, &error));
+            }
+        }
+    }
+    ensure!(
+        !found.is_empty(),
+        "there is no kernel to boot; why is said above"
+    );
     let tools = Tools {
-        emulator: fetch::emulator(&store)?,
-        shell: fetch::shell(&store)?,
-        kernels: kernels
-            .iter()
-            .map(|&series| fetch::kernel(&store, series))
-            .collect::<Result<_>>()?,
+        _store: store,
+        emulator,
+        shell,
+        kernels: found,
     };
-    Ok((tools, suites))
+    Ok((tools, suites, missing))
 }
 
 /// Where everything of this command lies.
-fn folder() -> std::path::PathBuf {
+pub(crate) fn folder() -> std::path::PathBuf {
     workspace::target().join("vm")
 }
 

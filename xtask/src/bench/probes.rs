@@ -5,15 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::workspace;
-
-/// What the vm command leaves beside its logs.
-const FILE: &str = "probe.txt";
+use crate::vm::{self, PROBE_FILE};
 
 /// Probes by kernel: this machine's, asked now, and those below `target/vm/`. What is not there is
 /// left out: a report without them is still one.
 pub(super) fn collect(s2cs: Option<&Path>) -> BTreeMap<String, String> {
-    let mut probes = of_folder(&workspace::target().join("vm"));
+    let mut probes = of_folder(&vm::folder());
     let own = s2cs.and_then(|binary| Command::new(binary).arg("probe").output().ok());
     if let Some(output) = own {
         let release = rustix::system::uname()
@@ -32,7 +29,10 @@ fn of_folder(folder: &Path) -> BTreeMap<String, String> {
     };
     let probe = |entry: fs::DirEntry| {
         let kernel = entry.file_name().to_str()?.to_owned();
-        Some((kernel, fs::read_to_string(entry.path().join(FILE)).ok()?))
+        Some((
+            kernel,
+            fs::read_to_string(entry.path().join(PROBE_FILE)).ok()?,
+        ))
     };
     entries.flatten().filter_map(probe).collect()
 }
@@ -46,7 +46,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("probes-{}", std::process::id()));
         fs::create_dir_all(folder.join("6.12")).unwrap();
         fs::create_dir_all(folder.join("5.10")).unwrap();
-        fs::write(folder.join("6.12").join(FILE), "fine\n").unwrap();
+        fs::write(folder.join("6.12").join(PROBE_FILE), "fine\n").unwrap();
         let probes = of_folder(&folder);
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(

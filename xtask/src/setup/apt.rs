@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use bpf_tests::sys;
 
 use super::say;
 use crate::{cmd, workspace};
@@ -54,19 +55,24 @@ impl Apt {
     /// and without touching them; `dir` is its folder. Its lists are those of an earlier call
     /// until they are refreshed.
     pub(crate) fn of_suite(dir: &Path, suite: &str) -> Result<Self> {
-        tools()?;
-        let folder = dir.join(suite);
-        for part in ["parts", "lists/partial", "cache/archives/partial"] {
-            make(&folder.join(part))?;
-        }
         let signed = if Path::new(KEYRING).is_file() {
             format!("[signed-by={KEYRING}] ")
         } else {
             String::new()
         };
-        let line = format!("deb {signed}{} {suite} main\n", mirror()?);
+        let source = format!("deb {signed}{} {suite} main", mirror()?);
+        Self::of_source(dir.join(suite), &source)
+    }
+
+    /// What one line of a `sources.list` names, and nothing else; `folder` is for its lists.
+    pub(crate) fn of_source(folder: PathBuf, source: &str) -> Result<Self> {
+        tools()?;
+        for part in ["parts", "lists/partial", "cache/archives/partial"] {
+            make(&folder.join(part))?;
+        }
         let list = folder.join("sources.list");
-        fs::write(&list, line).with_context(|| format!("{} cannot be written", list.display()))?;
+        fs::write(&list, format!("{source}\n"))
+            .with_context(|| format!("{} cannot be written", list.display()))?;
         Ok(Self {
             lists: Lists::Suite(folder),
         })
@@ -83,7 +89,7 @@ impl Apt {
             }
             Lists::System | Lists::Suite(_) => {}
         }
-        let mut command = self.command("apt-get");
+        let mut command = self.fetching();
         command.args(["update", "-o", "APT::Update::Error-Mode=any"]);
         cmd::output_or("Debian's package servers cannot be reached", &mut command).map(drop)
     }
@@ -98,7 +104,7 @@ impl Apt {
     /// without installing anything.
     pub(crate) fn download_closure(&self, packages: &[&str], into: &Path) -> Result<()> {
         make(&into.join("partial"))?;
-        let mut command = self.command("apt-get");
+        let mut command = self.fetching();
         command
             .args(["install", "--yes", "--no-install-recommends"])
             .args(["--download-only", "-o", "Debug::NoLocking=1", "-o"])
@@ -130,7 +136,7 @@ impl Apt {
 
     /// Downloads packages into `into`, without installing them.
     pub(crate) fn download(&self, packages: &[String], into: &Path) -> Result<()> {
-        let mut command = self.command("apt-get");
+        let mut command = self.fetching();
         command.current_dir(into).arg("download").args(packages);
         cmd::output_or("Debian's packages cannot be downloaded", &mut command).map(drop)
     }
@@ -145,6 +151,13 @@ impl Apt {
             .args(["-o", "DPkg::Lock::Timeout=300"])
             .env("DEBIAN_FRONTEND", "noninteractive");
         cmd::output_or("Debian's packages cannot be installed", &mut command).map(drop)
+    }
+
+    /// An apt-get that changes nothing but files of its own, and so may end whenever we do.
+    fn fetching(&self) -> Command {
+        let mut command = self.command("apt-get");
+        sys::die_with_spawner(&mut command);
+        command
     }
 
     fn command(&self, program: &str) -> Command {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow};
+use bpf_tests::sys;
 
 use super::series::Series;
 use super::store::{Store, make, remove};
@@ -100,7 +101,18 @@ pub(super) fn shell(store: &Store) -> Result<PathBuf> {
 
 /// The newest kernel of a series.
 pub(super) fn kernel(store: &Store, series: Series) -> Result<Kernel> {
-    let root = match newest_kernel(store, series) {
+    kernel_from(store, series, || source(store, series))
+}
+
+/// The newest kernel of a series that `source` has; where nothing can be fetched, one that was
+/// fetched earlier.
+fn kernel_from(
+    store: &Store,
+    series: Series,
+    source: impl FnOnce() -> Result<Apt>,
+) -> Result<Kernel> {
+    let newest = source().and_then(|apt| newest_kernel(store, series, &apt));
+    let root = match newest {
         Ok(root) => root,
         Err(error) => {
             let cached = store.names();
@@ -114,14 +126,17 @@ pub(super) fn kernel(store: &Store, series: Series) -> Result<Kernel> {
     unpacked_kernel(series, &root)
 }
 
-fn newest_kernel(store: &Store, series: Series) -> Result<PathBuf> {
+/// Who has kernels of this series: this system's release of Debian, or another one.
+fn source(store: &Store, series: Series) -> Result<Apt> {
     let system = Apt::new(store.folder())?;
-    let apt = if series.newest(&system.names(&series.prefix())?).is_some() {
-        system
-    } else {
-        Apt::of_suite(store.folder(), series.suite())?
-    };
-    with_fresh_lists(&apt, || {
+    if series.newest(&system.names(&series.prefix())?).is_some() {
+        return Ok(system);
+    }
+    Apt::of_suite(store.folder(), series.suite())
+}
+
+fn newest_kernel(store: &Store, series: Series, apt: &Apt) -> Result<PathBuf> {
+    with_fresh_lists(apt, || {
         let names = apt.names(&series.prefix())?;
         let name = series.newest(&names).ok_or_else(|| {
             let suite = series.suite();
@@ -188,8 +203,10 @@ fn package_of_system(
 /// Tries with the lists that are there, and once more with fresh ones: what old lists name may
 /// have vanished from the archive.
 fn with_fresh_lists<T>(apt: &Apt, attempt: impl Fn() -> Result<T>) -> Result<T> {
-    attempt().or_else(|_| {
-        apt.refresh()?;
+    attempt().or_else(|stale| {
+        // Why fresh lists were wanted stays in the error: it may be all that is wrong.
+        apt.refresh()
+            .map_err(|error| stale.context(format!("{error:#}")))?;
         attempt()
     })
 }
@@ -205,7 +222,10 @@ fn unpacked(into: &Path, download: impl FnOnce(&Path) -> Result<()>) -> Result<(
         .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
         .collect();
     for deb in files {
-        cmd::output(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(into))?;
+        let mut unpack = Command::new("dpkg-deb");
+        unpack.arg("-x").arg(&deb).arg(into);
+        sys::die_with_spawner(&mut unpack);
+        cmd::output(&mut unpack)?;
     }
     remove(&debs)
 }
@@ -241,31 +261,4 @@ pub(super) fn say(text: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_kernel_may_lie_in_several_packages() {
-        let dependencies = [
-            "linux-base",
-            "linux-base-7.3.4+deb13-cloud-amd64",
-            "linux-binary-7.3.4+deb13-cloud-amd64",
-            "linux-modules-7.3.4+deb13-cloud-amd64",
-            "dracut",
-        ]
-        .map(str::to_owned);
-        let image = "linux-image-7.3.4+deb13-cloud-amd64";
-        let expected = [image, &dependencies[2], &dependencies[3]];
-        assert_eq!(parts(image, &dependencies), expected);
-        assert_eq!(parts(image, &dependencies[..2]), [image]);
-    }
-
-    #[test]
-    fn a_folder_without_a_kernel_is_named() {
-        let error = unpacked_kernel(Series::V6_1, Path::new("/nonexistent")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the kernel in /nonexistent has no modules"
-        );
-    }
-}
+mod tests;

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::PROBE_FILE;
 use super::fetch::{Emulator, Kernel, say};
 use super::image::{Orders, Payload, TESTS};
 use super::machine::Machine;
 use super::outcome::{Console, PROBES, SuiteOutcome};
 use super::selection;
 use super::series::Series;
-use super::store::{make, remove};
+use super::store::{Store, make, remove};
 use super::suites::{Suite, Suites};
 use crate::cmd;
 
@@ -30,6 +31,8 @@ const PATIENCE: u8 = 4;
 
 /// What was fetched.
 pub(super) struct Tools {
+    /// Held for as long as they are in use: nobody replaces them, and nobody else writes results.
+    pub(super) _store: Store,
     pub(super) emulator: Emulator,
     pub(super) shell: PathBuf,
     pub(super) kernels: Vec<Kernel>,
@@ -58,6 +61,17 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// Of a kernel that could not be had.
+    pub(super) fn missing(series: Series, error: &anyhow::Error) -> Self {
+        Self {
+            series,
+            release: "not to be had".to_owned(),
+            boot: 0.0,
+            suites: Vec::new(),
+            faults: vec![format!("{error:#}")],
+        }
+    }
+
     /// Whether everything that should have passed has.
     pub(super) fn is_well(&self) -> bool {
         self.faults.is_empty() && self.suites.iter().all(|suite| suite.faults.is_empty())
@@ -226,9 +240,9 @@ fn unpack(results: &Path, folder: &Path, console: &str) -> Result<()> {
     if fs::metadata(results).is_ok_and(|file| file.len() > 0) {
         let mut tar = Command::new("tar");
         tar.arg("-xf").arg(results).arg("-C").arg(folder);
-        cmd::output(&mut tar)?;
+        cmd::output(&mut tar).context("a guest's results are cut short; is the disk full?")?;
     }
-    for (made, name) in [("probe.out", "probe.txt"), ("probe-json.out", "probe.json")] {
+    for (made, name) in [("probe.out", PROBE_FILE), ("probe-json.out", "probe.json")] {
         let made = folder.join(made);
         if made.is_file() {
             fs::rename(&made, folder.join(name))

@@ -111,14 +111,15 @@ pub(super) fn of(series: Series, everything: bool) -> Vec<Share> {
             share("load", Cases::All, 2),
             share("missing_btf", Cases::All, 1),
             share("local_apps", Cases::All, 2),
+            share("self_test", Cases::All, 1),
         ],
     }
 }
 
-/// The targets that any kernel may need, each once.
-pub(super) fn targets() -> Vec<&'static str> {
-    let all = Series::ALL.iter().flat_map(|&series| of(series, true));
-    let mut targets: Vec<_> = all.map(|share| share.target).collect();
+/// The targets that these kernels need, each once.
+pub(super) fn targets(kernels: &[Series], everything: bool) -> Vec<&'static str> {
+    let shares = kernels.iter().flat_map(|&series| of(series, everything));
+    let mut targets: Vec<_> = shares.map(|share| share.target).collect();
     targets.sort_unstable();
     targets.dedup();
     targets
@@ -163,6 +164,34 @@ impl Share {
 mod tests {
     use super::*;
 
+    /// Targets that no guest runs, and why.
+    const HOST_ONLY: [(&str, &str); 6] = [
+        (
+            "generator",
+            "the lab's own instrument: no part of the gateway, no call that kernels differ in",
+        ),
+        (
+            "real_applications",
+            "starts programs of Python and Node, which a guest does not have",
+        ),
+        (
+            "real_issuer",
+            "starts programs of Python, which a guest does not have",
+        ),
+        (
+            "real_peers",
+            "starts programs of Python and ssh, which a guest does not have",
+        ),
+        (
+            "real_sessions",
+            "starts programs of Python, which a guest does not have",
+        ),
+        (
+            "wan",
+            "holds the emulated line to times and rates, which an emulated machine does not keep",
+        ),
+    ];
+
     fn listed() -> Vec<String> {
         ["one", "two", "three"].map(str::to_owned).to_vec()
     }
@@ -181,6 +210,23 @@ mod tests {
             let error = share("x", cases, 1).choose(&listed()).unwrap_err();
             assert!(error.to_string().contains("x has no case `four`"));
         }
+    }
+
+    #[test]
+    fn every_target_runs_in_a_guest_or_has_a_reason_not_to() {
+        let folder = crate::workspace::root().join("bpf-tests/tests");
+        let files = std::fs::read_dir(folder).unwrap();
+        let mut there: Vec<String> = files
+            .filter_map(|file| {
+                let name = file.unwrap().file_name().into_string().unwrap();
+                name.strip_suffix(".rs").map(str::to_owned)
+            })
+            .collect();
+        there.sort();
+        let mut known = targets(&Series::ALL, true);
+        known.extend(HOST_ONLY.map(|(target, _)| target));
+        known.sort_unstable();
+        assert_eq!(there, known);
     }
 
     #[test]

@@ -1,14 +1,23 @@
 //! What was fetched, by name, below `target/vm/cache/`: an entry is whole or not there.
 //!
 //! ```text
-//!   NAME.partial ──filled──► rename ──► NAME        a run that is killed leaves only NAME.partial,
-//!        └──failed──► removed                       which the next one that wants NAME removes
+//!   NAME.partial ──filled──► rename ──► NAME
+//!        ├──failed, SIGINT, SIGTERM──► removed
+//!        └──SIGKILL──► removed by the next command that opens the folder
 //! ```
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use bpf_tests::cleanup;
+
+/// What the name of an entry ends with while it is being filled.
+const PARTIAL: &str = ".partial";
+
+/// Less than this many bytes free, and what could not be fetched had no room.
+const LEAST_ROOM: u64 = 16 << 20;
 
 /// The folder, locked: two commands at once must not fetch into the same place.
 pub(super) struct Store {
@@ -22,8 +31,13 @@ impl Store {
         make(&folder)?;
         let path = folder.join("lock");
         let lock = File::create(&path)
-            .and_then(|file| file.lock().map(|()| file))
+            .and_then(|file| locked(file, &folder))
             .with_context(|| format!("{} cannot be locked", path.display()))?;
+        // With the lock ours, nobody is filling them.
+        sweep(&folder)?;
+        let on_signal = folder.clone();
+        // The process ends by the signal: nobody could be told of what stays, and the next sweeps.
+        cleanup::on_ending_signal(move || drop(sweep(&on_signal)))?;
         Ok(Self {
             folder,
             _lock: lock,
@@ -47,7 +61,7 @@ impl Store {
             return Vec::new();
         };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        names.filter(|name| !name.ends_with(".partial")).collect()
+        names.filter(|name| !name.ends_with(PARTIAL)).collect()
     }
 
     /// The entry of this name, made by `fill` if it is not there. Entries that `outdated` names
@@ -61,8 +75,8 @@ impl Store {
         if let Some(found) = self.find(name) {
             return Ok(found);
         }
-        let partial = Partial::new(self.folder.join(format!("{name}.partial")))?;
-        fill(&partial.0)?;
+        let partial = Partial::new(self.folder.join(format!("{name}{PARTIAL}")))?;
+        fill(&partial.0).map_err(|error| self.with_room(error))?;
         let path = self.folder.join(name);
         fs::rename(&partial.0, &path)
             .with_context(|| format!("{} cannot be renamed", partial.0.display()))?;
@@ -75,6 +89,44 @@ impl Store {
         }
         Ok(path)
     }
+
+    /// The error, and before it that the disk is full, if it is: what failed there may say so in
+    /// words of its own or not at all.
+    fn with_room(&self, error: anyhow::Error) -> anyhow::Error {
+        let Ok(facts) = rustix::fs::statvfs(&self.folder) else {
+            return error;
+        };
+        if facts.f_bavail.saturating_mul(facts.f_frsize) >= LEAST_ROOM {
+            return error;
+        }
+        let folder = self.folder.display();
+        error.context(format!(
+            "the disk that holds {folder} is full: make room there"
+        ))
+    }
+}
+
+/// The file, locked; says so when it has to wait.
+fn locked(file: File, folder: &Path) -> io::Result<File> {
+    if file.try_lock().is_err() {
+        let folder = folder.display();
+        eprintln!("vm: waiting for another command that uses {folder}");
+        file.lock()?;
+    }
+    Ok(file)
+}
+
+/// Removes what a run that was killed was filling.
+fn sweep(folder: &Path) -> Result<()> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(PARTIAL) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// An entry that is being filled; removed unless it was renamed.
@@ -150,6 +202,16 @@ mod tests {
         let mut names = store.names();
         names.sort();
         assert_eq!(names, ["kernel-2", "lock", "other-1"]);
+    }
+
+    #[test]
+    fn what_a_killed_run_was_filling_goes_when_the_folder_is_opened() {
+        let scratch = Scratch::new("killed");
+        fs::create_dir_all(scratch.0.join("kernel-1.partial/debs")).unwrap();
+        fill(&scratch.0.join("kernel-1.partial/debs")).unwrap();
+        let store = Store::open(scratch.0.clone()).unwrap();
+        assert!(!scratch.0.join("kernel-1.partial").exists());
+        assert_eq!(store.names(), ["lock"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::selection::{Share, targets};
+use super::selection::Share;
 use crate::{cmd, test};
 
 /// The built test programs by target.
@@ -22,11 +22,11 @@ pub(super) struct Suite {
 }
 
 impl Suites {
-    /// Builds them.
-    pub(super) fn build() -> Result<Self> {
+    /// Builds those of these targets.
+    pub(super) fn build(targets: &[&str]) -> Result<Self> {
         let mut command = test::cargo_test(true);
         command.args(["--no-run", "--message-format", "json-render-diagnostics"]);
-        for target in targets() {
+        for target in targets {
             command.args(["--test", target]);
         }
         eprintln!("vm: building the tests");
@@ -39,7 +39,7 @@ impl Suites {
             bail!("the tests could not be built; the compiler's message is above");
         }
         let suites = Self(executables(&String::from_utf8_lossy(&output.stdout)));
-        match targets()
+        match targets
             .iter()
             .find(|&&target| !suites.0.contains_key(target))
         {

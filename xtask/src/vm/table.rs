@@ -9,41 +9,47 @@ pub(super) fn of(reports: &[Report]) -> String {
         line(&["kernel", "release", "suite", "passed", "seconds", ""].map(str::to_owned));
     let mut faults = String::new();
     for report in reports {
-        let Report {
-            series,
-            release,
-            boot,
-            suites,
-            faults: beside,
-        } = report;
-        for (index, suite) in suites.iter().enumerate() {
-            let (kernel, release) = if index == 0 {
-                (series.to_string(), release.clone())
-            } else {
-                Default::default()
-            };
-            table += &row(kernel, release, suite);
+        let Report { series, suites, .. } = report;
+        table += &lines(report);
+        for suite in suites {
             for fault in &suite.faults {
                 faults += &format!("FAILED on {series}: {} {fault}\n", suite.target);
             }
         }
-        for fault in beside {
+        for fault in &report.faults {
             faults += &format!("FAILED on {series}: {fault}\n");
         }
-        let (passed, cases) = sums(suites);
-        let took: f64 = suites.iter().map(|suite| suite.took).sum();
-        let passed = format!("{passed} of {cases}");
-        let note = format!("booted in {boot:.1} s");
-        table += &line(&[
-            String::new(),
-            String::new(),
-            "all".to_owned(),
-            passed,
-            format!("{took:.0}"),
-            note,
-        ]);
     }
     table + &faults
+}
+
+/// The lines of one kernel: each suite, and their sum.
+fn lines(report: &Report) -> String {
+    let Report {
+        series,
+        release,
+        boot,
+        suites,
+        faults: _,
+    } = report;
+    let empty = String::new;
+    if suites.is_empty() {
+        let verdict = "FAILED".to_owned();
+        let (kernel, release) = (series.to_string(), release.clone());
+        return line(&[kernel, release, empty(), empty(), empty(), verdict]);
+    }
+    let mut kernel = Some((series.to_string(), release.clone()));
+    let mut lines = String::new();
+    for suite in suites {
+        let (kernel, release) = kernel.take().unwrap_or_default();
+        lines += &row(kernel, release, suite);
+    }
+    let (passed, cases) = sums(suites);
+    let passed = format!("{passed} of {cases}");
+    let took: f64 = suites.iter().map(|suite| suite.took).sum();
+    let note = format!("booted in {boot:.1} s");
+    let took = format!("{took:.0}");
+    lines + &line(&[empty(), empty(), "all".to_owned(), passed, took, note])
 }
 
 fn sums(suites: &[SuiteOutcome]) -> (usize, usize) {
@@ -111,6 +117,19 @@ mod tests {
             lines[3].contains("6 of 6") && lines[3].ends_with("booted in 2.5 s"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn a_kernel_that_could_not_be_had_has_a_line_and_its_reason() {
+        let missing = Report::missing(Series::V7, &anyhow::anyhow!("no such kernel"));
+        assert!(!missing.is_well());
+        let table = of(&[report(&[]), missing]);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(
+            lines[4].starts_with("7       not to be had") && lines[4].ends_with("FAILED"),
+            "{table}"
+        );
+        assert_eq!(lines[5], "FAILED on 7: no such kernel");
     }
 
     #[test]
