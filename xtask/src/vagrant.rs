@@ -40,11 +40,27 @@ enum Task {
     Validate,
 }
 
+impl Task {
+    /// Whether this user may run it: known before anything is built.
+    fn may_run(self) -> Result<()> {
+        let why = match self {
+            Self::Scenarios => "the scenarios make network namespaces: run them as root",
+            Self::Validate => {
+                "vagrant validate mounts a root of its own for Vagrant: run it as root"
+            }
+        };
+        ensure!(workspace::is_root(), why);
+        Ok(())
+    }
+}
+
 /// Entry point of `cargo xtask vagrant`.
 pub(crate) fn main(args: Args) -> Result<()> {
+    let Args { task } = args;
+    task.may_run()?;
     build_ebpf::build()?;
     build::daemon()?;
-    match args.task {
+    match task {
         Task::Scenarios => scenarios(),
         Task::Validate => validate(),
     }
@@ -52,10 +68,7 @@ pub(crate) fn main(args: Args) -> Result<()> {
 
 /// Checks the Vagrantfile and the scripts. The Vagrantfile names `s2cs`, which must be built.
 pub(crate) fn validate() -> Result<()> {
-    ensure!(
-        workspace::is_root(),
-        "vagrant validate mounts a root of its own for Vagrant: run it as root"
-    );
+    Task::Validate.may_run()?;
     let folder = workspace::target().join("vagrant");
     let packages = Packages::open(&folder.join("cache"))?.unpacked(&PACKAGES)?;
     let root = Root::new(&folder, packages)?;
@@ -70,10 +83,7 @@ pub(crate) fn validate() -> Result<()> {
 
 /// Runs the scenarios on this machine.
 pub(crate) fn scenarios() -> Result<()> {
-    ensure!(
-        workspace::is_root(),
-        "the scenarios make network namespaces: run them as root"
-    );
+    Task::Scenarios.may_run()?;
     setup::ensure(&[Need::Namespaces, Need::Rivals, Need::Traffic])?;
     let script = workspace::root().join("vagrant/scenarios/on_one_machine.sh");
     let mut command = Command::new(script);
