@@ -21,7 +21,9 @@ use crate::listener::{Dialer, Gateway, OwnListeners, Targets};
 use crate::session::error::Unavailable;
 use crate::session::exchange::{Answer, Input, Output, SessionKey, Ticket};
 use crate::session::registry::Registry;
-use crate::session::{Caller, Census, Change, ChangeCode, SavedSession, SessionError, SessionId, Target};
+use crate::session::{
+    Caller, Census, Change, ChangeCode, SavedSession, SessionError, SessionId, Target,
+};
 
 /// How a call was answered.
 type Reply = Result<Box<Answer>, SessionError>;
