@@ -62,8 +62,13 @@ const CALLS_MAX: u32 = 1_024;
 /// What one call may send before it is read, bytes.
 const CALL_WINDOW: u32 = 64 << 10;
 
-/// What all calls of a connection may send before they are read, bytes.
-const CONNECTION_WINDOW: u32 = 256 << 10;
+/// What all calls of a connection may send before they are read, bytes. The HTTP/2 library books a
+/// small message at [`SMALLEST_BOOKING`] and ends a connection whose unread ones come to half the
+/// window: so many calls at once must fit.
+const CONNECTION_WINDOW: u32 = 2 * CALLS_MAX * SMALLEST_BOOKING;
+
+/// Bytes that an unread message counts at least (`DEFAULT_DATA_FRAME_OVERHEAD_THRESHOLD` of h2 0.4).
+const SMALLEST_BOOKING: u32 = 256;
 
 /// Headers of one call, bytes; tokens are among them.
 const HEADERS_MAX: u32 = 16 << 10;

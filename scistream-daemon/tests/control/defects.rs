@@ -1,8 +1,9 @@
 //! The defects of the reference implementation (scistream-proto 1.2.1), and what shows that they are
 //! not ours. Tests without a place are in this file.
 //!
-//! 1. Ten blocked `req` starve `hello`: `hundreds_of_waiting_reqs_do_not_keep_a_hello_waiting`;
-//!    `sessions/calls.rs`: `thousands_of_requests_wait_and_their_hellos_are_answered`.
+//! 1. Ten blocked `req` starve `hello`:
+//!    `a_thousand_waiting_reqs_on_one_connection_do_not_keep_a_hello_waiting`; `sessions/calls.rs`:
+//!    `thousands_of_requests_wait_and_their_hellos_are_answered`.
 //! 2. Sessions share listeners, and a release hits the wrong one: `a_release_hits_its_own_session_alone`;
 //!    `sessions/calls.rs`: `a_hundred_sessions_at_once_each_have_their_own_ports_and_bytes`.
 //! 3. Ports are never freed, and a shortage is told as success:
@@ -58,23 +59,24 @@ use crate::rig::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_waiting_reqs_do_not_keep_a_hello_waiting() {
+async fn a_thousand_waiting_reqs_on_one_connection_do_not_keep_a_hello_waiting() {
+    const REQS: usize = 1_000;
     let rig = Rig::start().await;
     let old = rig.old().await;
     let mut waiting = tokio::task::JoinSet::new();
-    for number in 0..300 {
+    for number in 0..REQS {
         let mut asking = old.clone();
         let request = by("alice", req(&format!("session-{number}"), "PROD", 1));
         waiting.spawn(async move { asking.req(request).await });
     }
-    for number in (0..300).rev() {
+    for number in (0..REQS).rev() {
         say_hello(&old, "alice", &format!("session-{number}")).await;
     }
     let mut ports = HashSet::new();
     while let Some(outcome) = waiting.join_next().await {
         ports.extend(outcome.unwrap().unwrap().into_inner().listeners);
     }
-    assert_eq!(ports.len(), 300, "each session has its own port");
+    assert_eq!(ports.len(), REQS, "each session has its own port");
 }
 
 #[tokio::test(flavor = "multi_thread")]
