@@ -17,6 +17,9 @@ const METER: &str = "::bench::meter::";
 /// What marks a frame of the kernel.
 const KERNEL: &str = "_[k]";
 
+/// A frame that no symbol is known for.
+const UNKNOWN: &str = "[unknown]";
+
 /// Folded stacks of the processes that matter.
 pub(super) struct Folded {
     lines: Vec<String>,
@@ -39,7 +42,7 @@ impl Folded {
             !line.contains(METER) && !OTHERS.iter().any(|other| line.starts_with(other))
         };
         Self {
-            lines: text.lines().filter(matters).map(str::to_owned).collect(),
+            lines: text.lines().filter(matters).map(without_guesses).collect(),
         }
     }
 
@@ -92,6 +95,14 @@ impl Folded {
     }
 }
 
+/// The stack with one unknown frame where there are many in a row: a program built without frame
+/// pointers, walked by them, is a hundred frames of guesses, and a picture as high as that.
+fn without_guesses(line: &str) -> String {
+    let mut frames: Vec<&str> = line.split(';').collect();
+    frames.dedup_by(|frame, before| *frame == UNKNOWN && *before == UNKNOWN);
+    frames.join(";")
+}
+
 /// The entries, the largest count first.
 fn by_count<K: Ord>(counts: BTreeMap<K, u64>) -> Vec<(K, u64)> {
     let mut entries: Vec<_> = counts.into_iter().collect();
@@ -123,6 +134,13 @@ mod tests {
         assert_eq!(lines[2], " 30.0%  iperf3            tcp_sendmsg  kernel");
         assert_eq!(lines[5], " 70.0%  s2cs");
         assert_eq!(lines.len(), 7, "{table}");
+    }
+
+    #[test]
+    fn a_row_of_unknown_frames_is_one() {
+        let folded = Folded::of("ip;[unknown];[unknown];[unknown];main;main;[unknown];do_[k] 2\n");
+        let lines: Vec<&str> = folded.lines().collect();
+        assert_eq!(lines, ["ip;[unknown];main;main;[unknown];do_[k] 2"]);
     }
 
     #[test]
