@@ -29,11 +29,15 @@ pub fn start_inside(command: &mut Command, namespace: Arc<OwnedFd>) {
     unsafe { command.pre_exec(enter) };
 }
 
-/// Makes `command` get SIGKILL when the thread that spawns it ends.
+/// Makes `command` get SIGKILL when the thread that spawns it ends, and end by the signals that end
+/// a process: under nohup or in the background of a script it would inherit that they are ignored.
 pub fn die_with_spawner(command: &mut Command) {
     let parent = rustix::process::getpid();
     let bind = move || {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        for signal in ENDING_SIGNALS {
+            set_disposition(signal, libc::SIG_DFL)?;
+        }
         if rustix::process::getppid() == Some(parent) {
             Ok(())
         } else {
@@ -41,7 +45,7 @@ pub fn die_with_spawner(command: &mut Command) {
             Err(io::ErrorKind::BrokenPipe.into())
         }
     };
-    // SAFETY: the closure makes two system calls on values it owns and builds an error without
+    // SAFETY: the closure makes a few system calls on values it owns and builds an error without
     // allocating, so it is sound between fork and exec of a threaded process.
     unsafe { command.pre_exec(bind) };
 }

@@ -234,10 +234,8 @@ impl Holder {
 }
 
 fn hold_elsewhere() -> Holder {
-    // Whoever runs this with nohup or in the background has it ignore some, and so its children.
-    let mut command = Command::new("env");
-    command.arg("--default-signal=HUP,INT,TERM");
-    command.arg(std::env::current_exe().unwrap()).args([
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([
         "--exact",
         "hold_a_topology_until_killed",
         "--ignored",

@@ -21,10 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A short run: `before` and the program, with `args`.
 fn run(before: &[&str], args: &[&str]) -> Result<Process> {
     let program = env!("CARGO_BIN_EXE_xtask");
-    // Whoever runs this with nohup or in the background has it ignore some, and so its children.
-    let mut command = Command::new("env");
-    command.arg("--default-signal=HUP,INT,TERM");
-    command.args(before).arg(program).arg("run").args(args);
+    let words: Vec<&str> = before.iter().copied().chain([program]).collect();
+    let (first, others) = words.split_first().context("a program")?;
+    let mut command = Command::new(first);
+    command.args(others).arg("run").args(args);
     command.env_remove("TMPDIR");
     Process::spawn(command)
 }

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     /// Targets that no guest runs, and why.
-    const HOST_ONLY: [(&str, &str); 6] = [
+    const HOST_ONLY: [(&str, &str); 7] = [
         (
             "generator",
             "the lab's own instrument: no part of the gateway, no call that kernels differ in",
@@ -185,6 +185,10 @@ mod tests {
         (
             "real_sessions",
             "starts programs of Python, which a guest does not have",
+        ),
+        (
+            "session_caps",
+            "starts s2uc beside s2cs, which the image does not carry",
         ),
         (
             "wan",
