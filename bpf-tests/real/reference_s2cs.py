@@ -18,6 +18,13 @@ import scistream_pb2
 import scistream_pb2_grpc
 
 HELLO_TIMEOUT = 180
+SAYING = threading.Lock()
+
+
+def say(*words):
+    """Print one whole line; print() alone lets the lines of two threads run into each other."""
+    with SAYING:
+        print(*words, flush=True)
 
 
 def pump(source, sink):
@@ -107,7 +114,7 @@ class Control(scistream_pb2_grpc.ControlServicer):
                 raise LookupError("Entry already found for uid")
             session = Session(request.num_conn, self.options.listener_ip)
             self.sessions[request.uid] = session
-        print("req", request.uid, request.role, request.num_conn, request.rate, flush=True)
+        say("req", request.uid, request.role, request.num_conn, request.rate)
         if not session.greeted.wait(HELLO_TIMEOUT):
             self.remove(request.uid)
             raise TimeoutError("Hello not received within the timeout period")
@@ -116,7 +123,7 @@ class Control(scistream_pb2_grpc.ControlServicer):
     def hello(self, request, context):
         self.authenticate(context)
         session = self.session("hello", request.uid)
-        print("hello", request.uid, request.role, flush=True)
+        say("hello", request.uid, request.role)
         if request.role == "PROD":
             session.prod_listeners = list(request.prod_listeners)
             answer = scistream_pb2.AppResponse(message="Sending Prod listeners...")
@@ -131,7 +138,7 @@ class Control(scistream_pb2_grpc.ControlServicer):
         given = list(request.remote_listeners)
         targets = [given[index % len(given)] for index in range(len(session.sockets))]
         session.start(targets)
-        print("update", request.uid, ",".join(targets), flush=True)
+        say("update", request.uid, ",".join(targets))
         return scistream_pb2.Response(listeners=session.listeners, prod_listeners=targets)
 
     def release(self, request, context):
@@ -144,7 +151,7 @@ class Control(scistream_pb2_grpc.ControlServicer):
         with self.lock:
             session = self.sessions.pop(uid)
         session.close()
-        print("released", uid, flush=True)
+        say("released", uid)
 
 
 def main():
@@ -169,7 +176,7 @@ def main():
     else:
         port = control.add_insecure_port(options.control)
     control.start()
-    print(f"control {host}:{port}", flush=True)
+    say(f"control {host}:{port}")
     control.wait_for_termination()
 
 
