@@ -64,6 +64,7 @@ impl Slots {
             .take()?;
         if let Err(error) = self.array.reach(index as usize) {
             tracing::warn!(%error, "a sockmap slot cannot be had");
+            self.give_back(index);
             return None;
         }
         let slot = self.array.get(index as usize)?;
