@@ -1,7 +1,7 @@
 //! `s2cs serve`: settings, the control port, the plane and the sessions, in this order; and the way
 //! back.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,13 @@ use tokio::time::timeout;
 use super::{AppError, Signals, planes};
 use crate::audit::{Audit, AuditGuard};
 use crate::cli::{DataMover, LogArgs, ServeArgs};
-use crate::config::{BitRate, Layers, Override, RateMeaning, Settings, Time};
+use crate::config::{Layers, Override, Settings};
 use crate::connection_log::ConnectionLog;
 use crate::control::ControlPort;
-use crate::dataplane::RelayLimits;
 use crate::limits;
-use crate::listener::{Admission, Advertised, SocketOptions};
+use crate::listener::Admission;
 use crate::metrics::{MetricsPort, Sources};
-use crate::session::{Rate, RateUse, SavedSession};
+use crate::session::SavedSession;
 use crate::sessions::{Sessions, SessionsConfig, SharedParts, StateFile};
 
 /// Where the file is named when `--config` is not given.
@@ -169,60 +168,10 @@ fn sessions(
         admission: Arc::new(Admission::new(limit.connections)),
         log: Arc::new(ConnectionLog::new(args.log.format)),
     };
-    Ok(Sessions::start(sessions_config(settings, control), shared))
-}
-
-/// What the sessions are told of the settings.
-fn sessions_config(settings: &Settings, control: &[SocketAddr]) -> SessionsConfig {
-    let Settings {
-        control: port,
-        auth: _,
-        sessions,
-        data,
-        audit: _,
-        metrics: _,
-        rules: _,
-    } = settings;
-    let ports = sessions.port_range.0;
-    let buffer = |bytes: Option<u32>| bytes.and_then(|bytes| usize::try_from(bytes).ok());
-    SessionsConfig {
-        listen: both_families(port.listener_ip),
-        ports: ports.first..=ports.last,
-        port_rest: sessions.port_cooldown.0,
-        advertised: Advertised {
-            host: port.advertise.clone(),
-            ports: port.port_map.clone(),
-        },
-        also_listening: control.to_vec(),
-        max_sessions: usize::try_from(sessions.max_sessions).unwrap_or(usize::MAX),
-        hello_timeout: sessions.hello_timeout.0,
-        lifetime: sessions.max_lifetime.map(|Time(time)| time),
-        idle_timeout: sessions.idle_timeout.map(|Time(time)| time),
-        rate_use: match sessions.rate {
-            RateMeaning::Cap => RateUse::Cap,
-            RateMeaning::Ignore => RateUse::Ignore,
-            RateMeaning::Reserve => RateUse::Reserve,
-        },
-        capacity: sessions.capacity.map(|BitRate(rate)| Rate::from_bits(rate)),
-        connect_timeout: data.connect_timeout.0,
-        socket_options: SocketOptions {
-            keepalive: Some(data.keepalive.0),
-            receive_buffer: buffer(data.rcvbuf),
-            send_buffer: buffer(data.sndbuf),
-        },
-        relay_limits: RelayLimits {
-            idle_timeout: data.idle_timeout.map(|Time(time)| time),
-        },
-        ..SessionsConfig::default()
-    }
-}
-
-/// IPv6's wildcard takes IPv6 only, so IPv4's beside it for both.
-fn both_families(address: IpAddr) -> Vec<IpAddr> {
-    if address == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
-        return vec![address, IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
-    }
-    vec![address]
+    Ok(Sessions::start(
+        SessionsConfig::of(settings, control),
+        shared,
+    ))
 }
 
 /// What the flags set.

@@ -46,24 +46,43 @@ pub use calls::{MOST_TARGETS, targets_fit};
 pub struct RegistryConfig {
     /// Ports for listeners; `0..=0` for any that the kernel has.
     pub ports: RangeInclusive<u16>,
-    /// How long a port rests between two sessions.
+    /// How long a port rests after its session, so that a late connection does not meet the next.
     pub port_rest: Duration,
     /// Sessions at once.
     pub max_sessions: usize,
-    /// Connections in a session that asks for no number.
+    /// Connections at once in a session that asks for no other number; `None` for as many as the
+    /// gateway takes.
     pub max_connections: Option<u32>,
-    /// How long a hello is waited for.
+    /// How long a `req` waits for its hello.
     pub hello_timeout: Duration,
-    /// How long a hello is kept that comes before its session.
+    /// How long a hello that comes before its `req` is kept.
     pub early_hello: Duration,
-    /// The longest lifetime.
+    /// The longest lifetime of a session, and that of one that asks for none.
     pub lifetime: Option<Duration>,
     /// The idle time-out of a session that asks for none.
     pub idle_timeout: Option<Duration>,
     /// What the wire's `rate` is taken for.
     pub rate_use: RateUse,
-    /// What can be reserved in each direction; everything when `None`.
+    /// What the gateway can move in each direction; `None` when unknown, and then everything is
+    /// admitted.
     pub capacity: Option<Rate>,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self {
+            ports: 5100..=5200,
+            port_rest: Duration::from_secs(5),
+            max_sessions: 16_384,
+            max_connections: None,
+            hello_timeout: Duration::from_secs(180),
+            early_hello: Duration::from_secs(1),
+            lifetime: None,
+            idle_timeout: None,
+            rate_use: RateUse::default(),
+            capacity: None,
+        }
+    }
 }
 
 /// The sessions.

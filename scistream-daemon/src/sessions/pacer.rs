@@ -45,7 +45,7 @@ fn round(shell: &Arc<Shell>, now: Instant) {
             shell.feed(Input::Moved { key }, &Resolved::new());
         }
     }
-    if let Some(capacity) = shell.config.capacity {
+    if let Some(capacity) = shell.config.registry.capacity {
         allot(capacity, &sessions);
     }
     for session in &sessions {

@@ -72,7 +72,7 @@ impl Shell {
             own,
             runtime: Handle::current(),
             state: Mutex::new(State {
-                registry: Registry::new(config.to_registry()),
+                registry: Registry::new(config.registry.clone()),
                 running: HashMap::new(),
                 tickets: HashMap::new(),
             }),

@@ -25,7 +25,6 @@ use scistream_daemon::dataplane::copy::CopyPlane;
 use scistream_daemon::dataplane::plane::StreamPlane;
 use scistream_daemon::listener::Admission;
 use scistream_daemon::metrics::{Answering, MetricsPort, Sources};
-use scistream_daemon::session::Rate;
 use scistream_daemon::sessions::{Sessions, SessionsConfig, SharedParts};
 use scistream_daemon::wire::gateway::gateway_client::GatewayClient;
 use scistream_daemon::wire::scistream as old;
@@ -164,7 +163,7 @@ impl Rig {
         change(&mut settings, &folder);
         let port = ControlPort::bind(&settings)?;
         let address = port.addresses()[0];
-        let sessions = Sessions::start(sessions_config(&settings, address), shared());
+        let sessions = Sessions::start(SessionsConfig::of(&settings, &[address]), shared());
         let metrics = settings
             .metrics
             .listen
@@ -239,23 +238,6 @@ fn basic_settings(folder: &Folder, authority: &Authority) -> Settings {
     let file = folder.write("tokens", &lines);
     settings.auth.tokens = Some(TokenFileSettings { file });
     settings
-}
-
-fn sessions_config(settings: &Settings, control: SocketAddr) -> SessionsConfig {
-    let ports = settings.sessions.port_range.0;
-    SessionsConfig {
-        listen: vec![settings.control.listener_ip],
-        ports: ports.first..=ports.last,
-        also_listening: vec![control],
-        port_rest: settings.sessions.port_cooldown.0,
-        max_sessions: settings.sessions.max_sessions as usize,
-        hello_timeout: settings.sessions.hello_timeout.0,
-        capacity: settings
-            .sessions
-            .capacity
-            .map(|rate| Rate::from_bits(rate.0)),
-        ..SessionsConfig::default()
-    }
 }
 
 fn shared() -> SharedParts {

@@ -162,10 +162,9 @@ async fn a_session_of_ours_has_a_uid_that_nobody_can_guess() {
 async fn ports_that_others_have_are_skipped_and_a_shortage_leaves_nothing_open() {
     let (holder, held) = target();
     let port = held.port();
-    let sessions = start(SessionsConfig {
-        ports: port..=port,
-        ..config()
-    });
+    let mut config = config();
+    config.registry.ports = port..=port;
+    let sessions = start(config);
     let error = sessions
         .create(&alice(), CreateSession::plain(Role::Consumer))
         .await

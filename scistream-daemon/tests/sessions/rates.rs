@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use scistream_daemon::session::{CreateSession, Rate, SessionView};
-use scistream_daemon::sessions::{Sessions, SessionsConfig};
+use scistream_daemon::sessions::Sessions;
 
 use crate::rig::*;
 
@@ -102,10 +102,9 @@ fn pump(mut stream: TcpStream) {
 #[tokio::test(flavor = "multi_thread")]
 async fn best_effort_gives_way_to_a_reservation_when_there_is_not_enough_for_both() {
     let capacity = Rate::from_bytes(20_000_000);
-    let sessions = start(SessionsConfig {
-        capacity: Some(capacity),
-        ..config()
-    });
+    let mut config = config();
+    config.registry.capacity = Some(capacity);
+    let sessions = start(config);
     let reserved = Rate::from_bytes(15_000_000);
     let request = CreateSession {
         reserved: Some(reserved),

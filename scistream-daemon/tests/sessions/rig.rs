@@ -12,6 +12,7 @@ use scistream_daemon::dataplane::copy::CopyPlane;
 use scistream_daemon::dataplane::engine::{Engine, EngineConfig};
 use scistream_daemon::dataplane::plane::StreamPlane;
 use scistream_daemon::listener::Admission;
+use scistream_daemon::session::registry::RegistryConfig;
 use scistream_daemon::session::{
     Caller, CreateSession, Greeting, Hello, Principal, Role, SessionId, Target,
 };
@@ -24,7 +25,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn config() -> SessionsConfig {
     SessionsConfig {
         listen: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-        ports: 0..=0,
+        registry: RegistryConfig {
+            ports: 0..=0,
+            ..RegistryConfig::default()
+        },
         ..SessionsConfig::default()
     }
 }
