@@ -9,8 +9,7 @@
 
 use std::time::Duration;
 
-use super::chain::Ground;
-use super::lab::{Suite, Usual, Wanted, those};
+use super::lab::{Suite, Usual, Wanted, group, those};
 use super::net::Net;
 use super::scene::{Load, Regime, Setting};
 use super::session::Visit;
@@ -155,25 +154,6 @@ impl Suite for Fabric {
     }
 }
 
-fn group(ground: Ground, subjects: &[Subject], loads: &[Load], duration: Duration) -> Vec<Visit> {
-    let visit = |&subject: &Subject| Visit {
-        ground,
-        subject,
-        loads: loads.to_vec(),
-        duration,
-    };
-    subjects.iter().map(visit).collect()
-}
-
-fn ground(regime: Regime, net: Net, setting: Setting, wanted: &Wanted) -> Ground {
-    Ground {
-        regime,
-        net,
-        setting,
-        seed: wanted.seed,
-    }
-}
-
 fn link_bound(net: Net, wanted: &Wanted) -> Vec<Visit> {
     let usual: &[u32] = if wanted.quick { &QUICK_SIZES } else { &SIZES };
     let sizes = if wanted.sizes.is_empty() {
@@ -189,7 +169,7 @@ fn link_bound(net: Net, wanted: &Wanted) -> Vec<Visit> {
         .copied()
         .filter(|&subject| subject != Subject::HaproxySplice)
         .collect();
-    let ground = ground(Regime::LinkBound, net, Setting::Tuned, wanted);
+    let ground = wanted.ground(Regime::LinkBound, net, Setting::Tuned);
     group(ground, &subjects, &loads, LINK_BOUND)
 }
 
@@ -199,7 +179,7 @@ fn hard(net: Net, wanted: &Wanted, hardship: Hardship) -> Option<Vec<Visit>> {
     if !far || wanted.quick {
         return None;
     }
-    let ground = ground(Regime::LinkBound, net, hardship.setting, wanted);
+    let ground = wanted.ground(Regime::LinkBound, net, hardship.setting);
     let subjects = those(&wanted.subjects, hardship.subjects);
     let loads = [Load::Bulk { size: ONE_SIZE }];
     Some(group(ground, &subjects, &loads, hardship.duration))
@@ -214,7 +194,7 @@ fn cpu_bound(net: Net, wanted: &Wanted) -> Option<Vec<Visit>> {
     } else {
         those(&wanted.subjects, &CPU_SUBJECTS)
     };
-    let ground = ground(Regime::CpuBound, net, Setting::Tuned, wanted);
+    let ground = wanted.ground(Regime::CpuBound, net, Setting::Tuned);
     Some(group(
         ground,
         &subjects,
@@ -226,35 +206,16 @@ fn cpu_bound(net: Net, wanted: &Wanted) -> Option<Vec<Visit>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn wanted(quick: bool) -> Wanted {
-        let usual = Fabric.usual(quick);
-        Wanted {
-            subjects: usual.subjects,
-            nets: usual.nets,
-            regimes: usual.regimes,
-            sizes: Vec::new(),
-            counts: Vec::new(),
-            quick,
-            seed: 1,
-        }
-    }
+    use crate::bench::lab;
 
     #[test]
     fn a_full_run_and_a_quick_one_fit_into_their_time() {
-        for quick in [false, true] {
-            let usual = Fabric.usual(quick);
-            let visits = Fabric.visits(&wanted(quick));
-            let repeat: Duration = visits.iter().flatten().map(Visit::nominal).sum();
-            let all = repeat * u32::try_from(usual.repeats).unwrap();
-            let limit = Duration::from_secs(usual.minutes * 60);
-            assert!(all <= limit, "{quick}: {all:?} of {limit:?}");
-        }
+        lab::fits_into_its_time(&Fabric);
     }
 
     #[test]
     fn every_network_has_direct_our_four_planes_and_what_bridges_two_gateways() {
-        let visits: Vec<Visit> = Fabric.visits(&wanted(false)).concat();
+        let visits: Vec<Visit> = Fabric.visits(&lab::usual_wanted(&Fabric, false)).concat();
         let has = |net, regime, subject| {
             visits.iter().any(|visit| {
                 (visit.ground.net, visit.ground.regime, visit.subject) == (net, regime, subject)
@@ -280,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_group_shares_its_ground() {
-        for group in Fabric.visits(&wanted(false)) {
+        for group in Fabric.visits(&lab::usual_wanted(&Fabric, false)) {
             assert!(group.windows(2).all(|two| two[0].ground == two[1].ground));
         }
     }

@@ -18,12 +18,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum as _;
 
 use super::bar::{Bar, minutes};
+use super::chain::Ground;
 use super::meter::{self, Meter, MeterFacts, check};
 use super::net::Net;
 use super::others::{DISTURBED, Others};
 use super::relay::Workshop;
 use super::results::{FORMAT, Results, SHARES, Sample};
-use super::scene::{Load, Regime, Scene};
+use super::scene::{Load, Regime, Scene, Setting};
 use super::session::{Take, Tools, Visit};
 use super::stats::Random;
 use super::subject::Subject;
@@ -81,6 +82,62 @@ pub(super) struct Wanted {
     /// Less of everything.
     pub(super) quick: bool,
     pub(super) seed: u64,
+}
+
+impl Wanted {
+    /// A network to compare on.
+    pub(super) fn ground(&self, regime: Regime, net: Net, setting: Setting) -> Ground {
+        Ground {
+            regime,
+            net,
+            setting,
+            seed: self.seed,
+        }
+    }
+}
+
+/// The same for each of `subjects`: what is compared with each other.
+pub(super) fn group(
+    ground: Ground,
+    subjects: &[Subject],
+    loads: &[Load],
+    duration: Duration,
+) -> Vec<Visit> {
+    let visit = |&subject: &Subject| Visit {
+        ground,
+        subject,
+        loads: loads.to_vec(),
+        duration,
+    };
+    subjects.iter().map(visit).collect()
+}
+
+/// What `suite` measures when nobody asks for anything else.
+#[cfg(test)]
+pub(super) fn usual_wanted(suite: &dyn Suite, quick: bool) -> Wanted {
+    let usual = suite.usual(quick);
+    Wanted {
+        subjects: usual.subjects,
+        nets: usual.nets,
+        regimes: usual.regimes,
+        sizes: Vec::new(),
+        counts: Vec::new(),
+        quick,
+        seed: 1,
+    }
+}
+
+/// A full run and a quick one of `suite` are planned to end in the minutes that it names.
+#[cfg(test)]
+pub(super) fn fits_into_its_time(suite: &dyn Suite) {
+    for quick in [false, true] {
+        let usual = suite.usual(quick);
+        let visits = suite.visits(&usual_wanted(suite, quick));
+        let repeat: Duration = visits.iter().flatten().map(Visit::nominal).sum();
+        let all = repeat * u32::try_from(usual.repeats).unwrap();
+        let limit = Duration::from_secs(usual.minutes * 60);
+        assert!(all <= limit, "{quick}: {all:?} of {limit:?}");
+    }
 }
 
 /// Arguments of `peers`, `fabric` and `scale`.

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 
-use super::chain::Ground;
-use super::lab::{Suite, Usual, Wanted};
+use super::lab::{Suite, Usual, Wanted, group};
 use super::net::Net;
 use super::scene::{Load, Regime, Setting};
 use super::session::Visit;
@@ -57,18 +56,8 @@ impl Suite for Rivals {
         let mut groups = Vec::new();
         for &net in &wanted.nets {
             for &regime in &wanted.regimes {
-                let visit = |&subject: &Subject| Visit {
-                    ground: Ground {
-                        regime,
-                        net,
-                        setting: Setting::Tuned,
-                        seed: wanted.seed,
-                    },
-                    subject,
-                    loads: loads(regime),
-                    duration: DURATION,
-                };
-                groups.push(wanted.subjects.iter().map(visit).collect());
+                let ground = wanted.ground(regime, net, Setting::Tuned);
+                groups.push(group(ground, &wanted.subjects, &loads(regime), DURATION));
             }
         }
         groups
@@ -85,25 +74,10 @@ impl Suite for Rivals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::lab;
 
     #[test]
     fn a_full_run_and_a_quick_one_fit_into_their_time() {
-        for quick in [false, true] {
-            let usual = Rivals.usual(quick);
-            let wanted = Wanted {
-                subjects: usual.subjects,
-                nets: usual.nets,
-                regimes: usual.regimes,
-                sizes: Vec::new(),
-                counts: Vec::new(),
-                quick,
-                seed: 1,
-            };
-            let visits = Rivals.visits(&wanted);
-            let repeat: Duration = visits.iter().flatten().map(Visit::nominal).sum();
-            let all = repeat * u32::try_from(usual.repeats).unwrap();
-            let limit = Duration::from_secs(usual.minutes * 60);
-            assert!(all <= limit, "{quick}: {all:?} of {limit:?}");
-        }
+        lab::fits_into_its_time(&Rivals);
     }
 }

@@ -10,8 +10,7 @@
 
 use std::time::Duration;
 
-use super::chain::Ground;
-use super::lab::{Suite, Usual, Wanted};
+use super::lab::{Suite, Usual, Wanted, group};
 use super::net::Net;
 use super::scene::{Load, Regime, Setting};
 use super::session::Visit;
@@ -74,18 +73,8 @@ impl Suite for Scale {
         let mut groups = Vec::new();
         for (loads, duration) in streams.chain(crowds) {
             for &net in &wanted.nets {
-                let visit = |&subject: &Subject| Visit {
-                    ground: Ground {
-                        regime: Regime::CpuBound,
-                        net,
-                        setting: Setting::Tuned,
-                        seed: wanted.seed,
-                    },
-                    subject,
-                    loads: loads.clone(),
-                    duration,
-                };
-                groups.push(wanted.subjects.iter().map(visit).collect());
+                let ground = wanted.ground(Regime::CpuBound, net, Setting::Tuned);
+                groups.push(group(ground, &wanted.subjects, &loads, duration));
             }
         }
         groups
@@ -102,25 +91,10 @@ impl Suite for Scale {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::lab;
 
     #[test]
     fn a_full_run_and_a_quick_one_fit_into_their_time() {
-        for quick in [false, true] {
-            let usual = Scale.usual(quick);
-            let wanted = Wanted {
-                subjects: usual.subjects,
-                nets: usual.nets,
-                regimes: usual.regimes,
-                sizes: Vec::new(),
-                counts: Vec::new(),
-                quick,
-                seed: 1,
-            };
-            let visits = Scale.visits(&wanted);
-            let repeat: Duration = visits.iter().flatten().map(Visit::nominal).sum();
-            let all = repeat * u32::try_from(usual.repeats).unwrap();
-            let limit = Duration::from_secs(usual.minutes * 60);
-            assert!(all <= limit, "{quick}: {all:?} of {limit:?}");
-        }
+        lab::fits_into_its_time(&Scale);
     }
 }
