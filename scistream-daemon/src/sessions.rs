@@ -114,7 +114,7 @@ impl Sessions {
     }
 
     /// Says hello to a session. One that comes a moment before its session is kept for
-    /// [`SessionsConfig::early_hello`], then it is `Unknown`.
+    /// [`early_hello`](crate::session::registry::RegistryConfig::early_hello), then it is `Unknown`.
     ///
     /// # Errors
     /// `BadField`, `Unknown`, `NotOwner`, `Unavailable`.

@@ -263,6 +263,8 @@ pub(crate) async fn connect(
         let connector = TlsConnector::from(Arc::clone(&tls));
         async move {
             let stream = tokio::net::TcpStream::connect(address).await?;
+            // As every gRPC library does: a call's head and message are two small writes.
+            stream.set_nodelay(true)?;
             let name = ServerName::try_from("localhost").unwrap();
             let stream = connector.connect(name, stream).await?;
             Ok::<_, io::Error>(TokioIo::new(stream))
