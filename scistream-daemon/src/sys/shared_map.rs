@@ -14,7 +14,7 @@ use super::Error;
 
 /// Bytes that are mapped at once: a whole number of pages and of values everywhere. The kernel counts
 /// what is mapped as resident, touched or not, so the parts of a large map are mapped as they are used.
-const PART_BYTES: usize = 512 << 10;
+const PART_BYTES: usize = 64 << 10;
 
 /// An array map's values, mapped for reading and writing part by part.
 ///
