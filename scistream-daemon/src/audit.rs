@@ -19,7 +19,7 @@ use crate::rfc3339::Moment;
 pub use sanitise::sanitise;
 use serde::Serialize;
 
-/// Lines that may wait for the disk.
+/// Lines that may wait for the disk; the queue has room for them from the start, so they are boxed.
 const WAITING_MAX: usize = 4_096;
 
 /// Why there is no audit log.
@@ -88,7 +88,7 @@ pub struct Audit {
 
 #[derive(Debug)]
 enum Sink {
-    File { lines: SyncSender<Line> },
+    File { lines: SyncSender<Box<Line>> },
     Log,
 }
 
@@ -145,7 +145,7 @@ impl Audit {
         let line = Line::new(entry);
         match &self.sink {
             Sink::File { lines } => {
-                if lines.send(line).is_err() {
+                if lines.send(Box::new(line)).is_err() {
                     tracing::error!(
                         "a control call could not be recorded: the audit log's thread has ended"
                     );
@@ -191,7 +191,7 @@ impl Line {
     }
 }
 
-fn write_all(mut file: File, lines: Receiver<Line>) {
+fn write_all(mut file: File, lines: Receiver<Box<Line>>) {
     for line in lines {
         // One write for a line: another process that appends to the file cannot come in between.
         let written = serde_json::to_vec(&line)

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use object::build::elf::{Builder, SectionData};
+use object::elf::SHT_STRTAB;
 use serde_json::Value;
 
 use crate::setup::{self, BpfToolchain, Compiler, Core};
@@ -171,9 +173,12 @@ fn binaries_in(metadata: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Copies an object only when it differs: the daemon is rebuilt when the file's time changes.
+/// Copies an object, without what only a debugger reads, and only when it differs: the daemon is rebuilt
+/// when the file's time changes.
 fn publish(from: &Path, to: &Path) -> Result<()> {
     let object = fs::read(from).with_context(|| format!("{} cannot be read", from.display()))?;
+    let object = without_dwarf(&object)
+        .with_context(|| format!("{} is not what a BPF linker makes", from.display()))?;
     if fs::read(to).is_ok_and(|present| present == object) {
         return Ok(());
     }
@@ -185,6 +190,25 @@ fn publish(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("{} cannot be written", to.display()))?;
     eprintln!("{} is new ({} bytes)", to.display(), object.len());
     Ok(())
+}
+
+/// The object without DWARF: BTF was made from it, nothing else reads it, and a loaded object's
+/// relocations stay in the daemon's memory.
+fn without_dwarf(object: &[u8]) -> Result<Vec<u8>> {
+    let mut builder = Builder::read(object)?;
+    for section in &mut builder.sections {
+        let name = section.name.as_slice();
+        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+    }
+    builder.delete_orphans();
+    // LLVM has one table for the names of sections and of symbols, the builder wants one for each.
+    let names = builder.sections.add();
+    names.name = b".shstrtab".as_slice().into();
+    names.sh_type = SHT_STRTAB;
+    names.data = SectionData::SectionString;
+    let mut stripped = Vec::new();
+    builder.write(&mut stripped)?;
+    Ok(stripped)
 }
 
 #[cfg(test)]
