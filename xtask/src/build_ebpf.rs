@@ -192,8 +192,8 @@ fn publish(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The object without DWARF: BTF was made from it, nothing else reads it, and a loaded object's
-/// relocations stay in the daemon's memory.
+/// The object without DWARF: BTF was made from it, nothing else reads it, and all of an object is part
+/// of the daemon's file and mapped with it.
 fn without_dwarf(object: &[u8]) -> Result<Vec<u8>> {
     let mut builder = Builder::read(object)?;
     for section in &mut builder.sections {
