@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use rustix::net::sockopt::{self, Timeout};
 
 use super::path::Path;
 use super::screen::Screen;
@@ -35,6 +36,8 @@ impl<'a> Checker<'a> {
     pub(super) fn bind(stage: &'a Stage, address: SocketAddr) -> Result<Self> {
         let bound = stage.sink().place.enter(|| TcpListener::bind(address))?;
         let listener = bound.with_context(|| format!("cannot listen on {address}"))?;
+        // accept(2) heeds it: a gateway may take a connection and not reach its target.
+        sockopt::set_socket_timeout(&listener, Timeout::Recv, Some(STALL_TIMEOUT))?;
         Ok(Self {
             stage,
             listener,
@@ -57,7 +60,10 @@ impl<'a> Checker<'a> {
     pub(super) fn lost(&self, via: SocketAddr) -> Result<u64> {
         let dialled = self.stage.dialler().enter(|| TcpStream::connect(via))?;
         let dialled = dialled.with_context(|| format!("cannot reach the gateway at {via}"))?;
-        let (accepted, _) = self.listener.accept()?;
+        let (accepted, _) = self
+            .listener
+            .accept()
+            .context("the gateway took a connection, and none came to its target")?;
         for socket in [&dialled, &accepted] {
             socket.set_read_timeout(Some(STALL_TIMEOUT))?;
             socket.set_write_timeout(Some(STALL_TIMEOUT))?;
@@ -171,5 +177,21 @@ mod tests {
         assert_eq!(lost_after(|bytes| bytes.extend([0; 9])), 9);
         assert_eq!(lost_after(|bytes| bytes.swap(0, 1)), FEW as u64);
         assert_eq!(lost_after(|bytes| bytes[FEW - 7] ^= 1), 7);
+    }
+
+    #[test]
+    fn a_gateway_that_does_not_reach_its_target_is_not_waited_for() {
+        let stage = Stage::loopback(Demonstration::Forward, "a test");
+        let checker = Checker::bind(&stage, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let set = sockopt::socket_timeout(&checker.listener, Timeout::Recv).unwrap();
+        assert_eq!(set, Some(STALL_TIMEOUT));
+        let soon = Some(Duration::from_millis(1));
+        sockopt::set_socket_timeout(&checker.listener, Timeout::Recv, soon).unwrap();
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = checker.lost(silent.local_addr().unwrap()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the gateway took a connection, and none came to its target"
+        );
     }
 }
