@@ -68,23 +68,6 @@ pub struct RegistryConfig {
     pub capacity: Option<Rate>,
 }
 
-impl Default for RegistryConfig {
-    fn default() -> Self {
-        Self {
-            ports: 5100..=5200,
-            port_rest: Duration::from_secs(5),
-            max_sessions: 16_384,
-            max_connections: None,
-            hello_timeout: Duration::from_secs(180),
-            early_hello: Duration::from_secs(1),
-            lifetime: None,
-            idle_timeout: None,
-            rate_use: RateUse::default(),
-            capacity: None,
-        }
-    }
-}
-
 /// The sessions.
 #[derive(Debug)]
 pub struct Registry {

@@ -12,6 +12,9 @@ use crate::listener::{Admission, Advertised, SocketOptions};
 use crate::session::registry::RegistryConfig;
 use crate::session::{Rate, RateUse};
 
+/// How long a hello that comes before its `req` is kept: as long as two calls may overtake each other.
+const EARLY_HELLO: Duration = Duration::from_secs(1);
+
 /// What the sessions of a gateway may use, and what they get unless they ask for something else.
 #[derive(Clone, Debug)]
 pub struct SessionsConfig {
@@ -32,19 +35,9 @@ pub struct SessionsConfig {
 }
 
 impl Default for SessionsConfig {
+    /// What the settings say when nobody set one.
     fn default() -> Self {
-        Self {
-            registry: RegistryConfig::default(),
-            listen: vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-            advertised: Advertised::default(),
-            also_listening: Vec::new(),
-            connect_timeout: Duration::from_secs(5),
-            socket_options: SocketOptions {
-                keepalive: Some(Duration::from_secs(60)),
-                ..SocketOptions::default()
-            },
-            relay_limits: RelayLimits::default(),
-        }
+        Self::of(&Settings::default(), &[])
     }
 }
 
@@ -97,7 +90,8 @@ fn registry_config(sessions: &SessionSettings) -> RegistryConfig {
             RateMeaning::Reserve => RateUse::Reserve,
         },
         capacity: sessions.capacity.map(|BitRate(rate)| Rate::from_bits(rate)),
-        ..RegistryConfig::default()
+        max_connections: None,
+        early_hello: EARLY_HELLO,
     }
 }
 

@@ -12,7 +12,6 @@ use scistream_daemon::dataplane::copy::CopyPlane;
 use scistream_daemon::dataplane::engine::{Engine, EngineConfig};
 use scistream_daemon::dataplane::plane::StreamPlane;
 use scistream_daemon::listener::Admission;
-use scistream_daemon::session::registry::RegistryConfig;
 use scistream_daemon::session::{
     Caller, CreateSession, Greeting, Hello, Principal, Role, SessionId, Target,
 };
@@ -23,14 +22,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Listeners on loopback, on ports that the kernel picks.
 pub(crate) fn config() -> SessionsConfig {
-    SessionsConfig {
+    let mut config = SessionsConfig {
         listen: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-        registry: RegistryConfig {
-            ports: 0..=0,
-            ..RegistryConfig::default()
-        },
         ..SessionsConfig::default()
-    }
+    };
+    config.registry.ports = 0..=0;
+    config
 }
 
 /// The planes that need no privilege.
