@@ -192,10 +192,9 @@ fn a_panic_leaves_nothing_behind() {
     assert_eq!(left.unwrap().map(|name| exists(&name)), [false; 3]);
 }
 
-/// Not a test by itself: [`a_signal_leaves_nothing_behind`] and
-/// [`what_a_killed_run_left_is_swept_by_the_next`] run it in a process of its own.
-#[test]
-#[ignore = "waits until it is killed"]
+/// Set for a process of [`a_signal_leaves_nothing_behind`] that is there to be killed.
+const HOLD: &str = "SCISTREAM_TEST_HOLD";
+
 fn hold_a_topology_until_killed() {
     let topology = TwoGateways::new(&Published::ShortWan.options()).unwrap();
     let mut sleep = topology.producer_gateway.netns().command("sleep");
@@ -235,12 +234,8 @@ impl Holder {
 
 fn hold_elsewhere() -> Holder {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([
-        "--exact",
-        "hold_a_topology_until_killed",
-        "--ignored",
-        "--nocapture",
-    ]);
+    command.args(["--exact", "a_signal_leaves_nothing_behind", "--nocapture"]);
+    command.env(HOLD, "1");
     let process = Process::spawn(command).unwrap();
     let words: Vec<String> = process
         .wait_for_line(patience(), |line| {
@@ -280,6 +275,9 @@ fn wait_until_gone(process: u32) {
 
 #[test]
 fn a_signal_leaves_nothing_behind() {
+    if std::env::var_os(HOLD).is_some() {
+        return hold_a_topology_until_killed();
+    }
     require!(Capability::Netns);
     for signal in bpf_tests::sys::ENDING_SIGNALS {
         let mut holder = hold_elsewhere();

@@ -73,9 +73,6 @@ const SPLICED: [&str; 4] = [
 /// The copy plane asks nothing of a kernel that it could lack.
 const COPIED: [&str; 1] = ["sixteen_mebibytes_arrive_each_way"];
 
-/// Started by other tests in a process of its own, and ignored otherwise.
-const NOT_A_TEST: [&str; 1] = ["hold_a_topology_until_killed"];
-
 /// Faults of a stand-in, which no kernel takes part in; what does is the naive verdict.
 const KERNELS_FAULTS: [&str; 1] = ["the_naive_verdict_exceeds_the_bound_on_memory"];
 
@@ -91,7 +88,7 @@ pub(super) fn of(series: Series, everything: bool) -> Vec<Share> {
             share("declined", Cases::All, 1),
             share("contract_splice", Cases::AllBut(&LONG), 2),
             share("contract_copy", Cases::AllBut(&LONG), 2),
-            share("lab", Cases::AllBut(&NOT_A_TEST), 2),
+            share("lab", Cases::All, 2),
         ],
         (false, false) => vec![
             share("contract_sockmap", Cases::AllBut(&ALIKE), 2),
@@ -107,7 +104,7 @@ pub(super) fn of(series: Series, everything: bool) -> Vec<Share> {
             share("contract_copy", Cases::All, 2),
             share("contract_big", Cases::All, 12),
             share("contract_can_fail", Cases::Only(&KERNELS_FAULTS), 1),
-            share("lab", Cases::AllBut(&NOT_A_TEST), 2),
+            share("lab", Cases::All, 2),
             share("load", Cases::All, 2),
             share("missing_btf", Cases::All, 1),
             share("local_apps", Cases::All, 2),
