@@ -31,6 +31,7 @@ mod carrier;
 mod counters;
 mod ending;
 mod line;
+pub(crate) mod netem;
 mod packet;
 mod split;
 mod store;
@@ -43,6 +44,7 @@ use line::Line;
 use store::Store;
 
 pub use counters::{Drops, LineCounters};
+pub use netem::Maker;
 
 /// Packets that the kernel keeps for the emulator while it does not run.
 const DEVICE_QUEUE: u32 = 20_000;
@@ -71,6 +73,8 @@ pub struct WanOptions {
     pub seed: u64,
     /// Bytes of memory for packets under way, each way.
     pub memory: usize,
+    /// Who holds the packets.
+    pub maker: Maker,
 }
 
 /// A line that runs; it ends when this is dropped.
@@ -120,6 +124,7 @@ impl WanOptions {
             reorder: 0.0,
             seed: 1,
             memory: MEMORY,
+            maker: Maker::default(),
         }
     }
 

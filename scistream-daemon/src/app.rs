@@ -23,7 +23,7 @@ use crate::connection_log::ConnectionLog;
 use crate::control::ControlError;
 use crate::dataplane::choose::Decline;
 use crate::dataplane::engine::EngineError;
-use crate::dataplane::{PlaneChoice, RelayLimits};
+use crate::dataplane::{PlaneChoice, RelayTerms};
 use crate::drain;
 use crate::errors::InFull;
 use crate::limits;
@@ -240,8 +240,9 @@ fn gateway(
 
 fn terms(args: &ForwardArgs) -> RouteTerms {
     RouteTerms {
-        limits: RelayLimits {
+        relay: RelayTerms {
             idle_timeout: args.idle_timeout.0,
+            congestion_control: args.congestion_control,
         },
         ..RouteTerms::default()
     }

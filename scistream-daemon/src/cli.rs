@@ -14,6 +14,7 @@ pub use serve::{DataMover, ServeArgs, with_dashes};
 pub use values::{HostPort, LogFormat, TimeLimit, ValueError};
 
 use crate::dataplane::PlaneChoice;
+use crate::dataplane::congestion::CongestionControl;
 use crate::init::InitArgs;
 
 /// What `--help` ends with.
@@ -105,6 +106,11 @@ pub struct ForwardArgs {
     /// Receive buffer of both sockets, likewise.
     #[arg(long, value_name = "BYTES", value_parser = values::buffer_size)]
     pub rcvbuf: Option<usize>,
+
+    /// `auto` begins with the system's, and gives a stream bbr that loses packets on a long path
+    /// though no queue there is full; `system` leaves it at that.
+    #[arg(long, value_enum, default_value_t)]
+    pub congestion_control: CongestionControl,
 
     /// How long open connections may go on after SIGTERM or SIGINT, before they are reset; `off` for
     /// as long as they like.

@@ -24,8 +24,8 @@ pub use keys::schema;
 pub use layers::{Layers, Override};
 pub use rules::RuleSettings;
 pub use settings::{
-    AuditSettings, ControlSettings, DataSettings, MetricsSettings, PlaneName, RateMeaning,
-    SessionSettings, Settings,
+    AuditSettings, CongestionName, ControlSettings, DataSettings, MetricsSettings, PlaneName,
+    RateMeaning, SessionSettings, Settings,
 };
 pub use values::{AdvertisedHost, BitRate, IssuerUrl, PortMapping, PortRange, Time, ValueError};
 

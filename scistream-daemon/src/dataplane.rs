@@ -12,6 +12,7 @@
 
 pub mod behaviour;
 pub mod choose;
+pub mod congestion;
 pub mod copy;
 pub mod engine;
 pub mod gathering;
@@ -24,6 +25,8 @@ pub mod sockmap;
 use std::fmt;
 use std::net::TcpStream;
 use std::time::Duration;
+
+use self::congestion::CongestionControl;
 
 /// The socket pair of one connection. Both are connected, non-blocking and TCP_NODELAY.
 #[derive(Debug)]
@@ -77,11 +80,13 @@ pub enum PlaneChoice {
     Splice,
 }
 
-/// What every plane needs to know about a connection beside its sockets.
+/// How a plane treats a connection.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RelayLimits {
+pub struct RelayTerms {
     /// End the connection when no byte has moved in either direction for this long.
     pub idle_timeout: Option<Duration>,
+    /// Whose congestion control its sockets have.
+    pub congestion_control: CongestionControl,
 }
 
 /// What one direction moved. `redirected + spliced + copied` is what user space and the kernel

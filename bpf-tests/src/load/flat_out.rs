@@ -1,34 +1,52 @@
-//! Messages of one size, one after the other, as fast as they go: what arrives in a window of time.
+//! Messages one after the other, as fast as they go: what arrives in windows of time.
 //!
 //! ```text
-//!   sender     write(size) write(size) ...                 stop ── the message begun is finished
-//!   receiver   read ...│◄────────── window ──────────►│ read ... until all that was sent is here
-//!                lead  │ bytes counted, work observed │
+//!   sender     64 KiB 64 KiB 64 KiB │ 512 B 512 B 512 B 512 B ...             the last one
+//!                          turn_to ─┘
+//!   receiver   64 KiB 64 KiB 64 KiB ... │ 512 B │◄──── window ────►│ ... until all that was sent is here
+//!                                arrived ┘ lead    bytes counted, work observed
 //! ```
 //!
-//! A write is one message, as an application that streams frames makes it, and a read asks for as
-//! much. The same pair of streams can be used again: nothing is left in it.
+//! The stream does not pause between two sizes: a relay's buffers, once full, stay full, and so a
+//! window sees what lasts and not how they fill. A write is one message, as an application that
+//! streams frames makes it, and a read asks for as much. The same streams can be used again:
+//! nothing is left in them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Bytes at the start of a message: its number, and whether it is the last.
+/// Bytes at the start of a message: its number, and the size of the one that follows it.
 const HEADER: usize = 16;
 
-/// What to send, and for how long.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The most bytes of a message: what is more was not written by the sender.
+const LARGEST: usize = 64 << 20;
+
+/// As the size of what follows: nothing does.
+const NOTHING: usize = 0;
+
+/// How long a new size may take to arrive everywhere. Buffers of hundreds of megabytes are before
+/// it, on a line of 1 Gb/s perhaps.
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often it is looked for.
+const TURN_POLL: Duration = Duration::from_millis(2);
+
+/// Streams that are kept full.
+#[derive(Debug)]
 pub struct FlatOut {
-    /// Bytes of one message.
-    pub size: usize,
-    /// Time before the window: queues fill, senders find their pace.
-    pub lead: Duration,
-    /// The window.
-    pub duration: Duration,
+    streams: usize,
+    /// Bytes of the messages that are wanted.
+    size: AtomicUsize,
+    /// Streams on which the wanted size has arrived.
+    turned: AtomicUsize,
+    /// Bytes read so far.
+    arrived: AtomicU64,
+    failed: AtomicBool,
 }
 
 /// What arrived.
@@ -48,94 +66,156 @@ impl FlatOutReport {
 }
 
 impl FlatOut {
-    /// Sends from every `near` to its `far`, and answers with what all of them received in the
-    /// window, and with what `observe` made of it: it is called at the window's start with its
-    /// duration, and the window ends when it returns.
+    /// Sends messages of `size` bytes from every `near` to its `far`, while `conduct` takes
+    /// [windows](Self::window) of it and [changes the size](Self::turn_to).
     ///
     /// # Errors
-    /// When a stream fails, or a message is lost, changed or out of order.
+    /// When a stream fails, a message is lost, changed or out of order, or `conduct` does.
     pub fn run<T>(
-        &self,
         pairs: &[(TcpStream, TcpStream)],
-        observe: impl FnOnce(Duration) -> Result<T>,
-    ) -> Result<(FlatOutReport, T)> {
-        ensure!(
-            self.size >= HEADER,
-            "a message of {} bytes cannot hold its header of {HEADER}",
-            self.size
-        );
-        let (over, arrived) = (AtomicBool::new(false), AtomicU64::new(0));
+        size: usize,
+        conduct: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
+        check(size)?;
+        let load = Self {
+            streams: pairs.len(),
+            size: AtomicUsize::new(size),
+            turned: AtomicUsize::new(pairs.len()),
+            arrived: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+        };
         std::thread::scope(|scope| {
+            let load = &load;
             let threads: Vec<_> = pairs
                 .iter()
                 .flat_map(|(near, far)| {
                     [
                         // First, because its error is the cause of the other's.
-                        scope.spawn(|| self.receive(far, &arrived)),
-                        scope.spawn(|| self.send(near, &over)),
+                        scope.spawn(move || load.receive(far, size)),
+                        scope.spawn(move || load.send(near, size)),
                     ]
                 })
                 .collect();
-            std::thread::sleep(self.lead);
-            let (start, before) = (Instant::now(), arrived.load(Ordering::Relaxed));
-            let observed = observe(self.duration);
-            let bytes = arrived.load(Ordering::Relaxed) - before;
-            let seconds = start.elapsed().as_secs_f64();
-            over.store(true, Ordering::Relaxed);
+            let conducted = conduct(load);
+            load.size.store(NOTHING, Ordering::Relaxed);
             threads.into_iter().try_for_each(end)?;
-            Ok((FlatOutReport { bytes, seconds }, observed?))
+            conducted
         })
     }
 
-    fn send(&self, mut near: &TcpStream, over: &AtomicBool) -> Result<()> {
-        let mut message = vec![0; self.size];
-        let mut number = 0_u64;
-        loop {
-            let last = over.load(Ordering::Relaxed);
-            message[..8].copy_from_slice(&number.to_le_bytes());
-            message[8] = u8::from(last);
-            near.write_all(&message)
-                .with_context(|| format!("sending message {number}"))?;
-            if last {
-                return Ok(());
-            }
-            number += 1;
+    /// Goes on with messages of `size` bytes; returns when they arrive on every stream.
+    ///
+    /// # Errors
+    /// When they do not, or the size cannot hold a message's header.
+    pub fn turn_to(&self, size: usize) -> Result<()> {
+        check(size)?;
+        if self.size.load(Ordering::Relaxed) == size {
+            return Ok(());
         }
+        self.turned.store(0, Ordering::Release);
+        self.size.store(size, Ordering::Release);
+        let give_up = Instant::now() + TURN_TIMEOUT;
+        while self.turned.load(Ordering::Acquire) < self.streams {
+            ensure!(!self.failed.load(Ordering::Relaxed), "a stream failed");
+            ensure!(
+                Instant::now() < give_up,
+                "messages of {size} bytes did not arrive in {} s",
+                TURN_TIMEOUT.as_secs()
+            );
+            std::thread::sleep(TURN_POLL);
+        }
+        Ok(())
     }
 
-    fn receive(&self, far: &TcpStream, arrived: &AtomicU64) -> Result<()> {
-        let received = self.read_all(far, arrived);
+    /// What arrives while `observe` runs, and what it made of it: it is told how long to take.
+    ///
+    /// # Errors
+    /// When `observe` does.
+    pub fn window<T>(
+        &self,
+        duration: Duration,
+        observe: impl FnOnce(Duration) -> Result<T>,
+    ) -> Result<(FlatOutReport, T)> {
+        let (start, before) = (Instant::now(), self.arrived.load(Ordering::Relaxed));
+        let observed = observe(duration);
+        let bytes = self.arrived.load(Ordering::Relaxed) - before;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok((FlatOutReport { bytes, seconds }, observed?))
+    }
+
+    fn send(&self, mut near: &TcpStream, mut size: usize) -> Result<()> {
+        let mut message = vec![0; size];
+        for number in 0_u64.. {
+            let next = self.size.load(Ordering::Acquire);
+            message[..8].copy_from_slice(&number.to_le_bytes());
+            message[8..HEADER].copy_from_slice(&(next as u64).to_le_bytes());
+            near.write_all(&message)
+                .with_context(|| format!("sending message {number}"))?;
+            if next == NOTHING {
+                break;
+            }
+            if next != size {
+                size = next;
+                message.resize(size, 0);
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&self, far: &TcpStream, size: usize) -> Result<()> {
+        let received = self.read_all(far, size);
         if received.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
             // Whoever sends would wait for ever. A stream that is gone already needs no end.
             drop(far.shutdown(Shutdown::Both));
         }
         received
     }
 
-    fn read_all(&self, mut far: &TcpStream, arrived: &AtomicU64) -> Result<()> {
-        let mut message = vec![0; self.size];
+    fn read_all(&self, mut far: &TcpStream, mut size: usize) -> Result<()> {
+        let mut message = vec![0; size];
         for number in 0_u64.. {
             let mut filled = 0;
-            while filled < self.size {
+            while filled < size {
                 let read = far.read(&mut message[filled..]);
                 let read = read.with_context(|| format!("message {number} did not arrive"))?;
                 ensure!(read > 0, "the stream ended within message {number}");
                 filled += read;
-                arrived.fetch_add(read as u64, Ordering::Relaxed);
+                self.arrived.fetch_add(read as u64, Ordering::Relaxed);
             }
-            let mut carried = [0; 8];
-            carried.copy_from_slice(&message[..8]);
-            let carried = u64::from_le_bytes(carried);
+            let [carried, next] = [&message[..8], &message[8..HEADER]].map(number_in);
             ensure!(
                 carried == number,
                 "message {carried} arrived in the place of {number}"
             );
-            if message[8] == 1 {
+            let next = next as usize;
+            if next == NOTHING {
                 break;
+            }
+            if next != size {
+                check(next)?;
+                size = next;
+                message.resize(size, 0);
+                self.turned.fetch_add(1, Ordering::Release);
             }
         }
         Ok(())
     }
+}
+
+fn check(size: usize) -> Result<()> {
+    ensure!(
+        (HEADER..=LARGEST).contains(&size),
+        "a message of {size} bytes: it must hold its header of {HEADER} and have at most {LARGEST}"
+    );
+    Ok(())
+}
+
+fn number_in(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
 fn end(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
@@ -151,11 +231,7 @@ mod tests {
 
     use super::*;
 
-    const LOAD: FlatOut = FlatOut {
-        size: 4_096,
-        lead: Duration::from_millis(5),
-        duration: Duration::from_millis(20),
-    };
+    const WINDOW: Duration = Duration::from_millis(20);
 
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -169,25 +245,42 @@ mod tests {
     }
 
     #[test]
-    fn what_arrives_in_the_window_is_counted_and_the_streams_can_be_used_again() {
+    fn what_arrives_in_a_window_is_counted_and_the_streams_can_be_used_again() {
         let pairs = [pair(), pair()];
         for _ in 0..2 {
-            let (report, observed) = LOAD.run(&pairs, pause).unwrap();
+            let window = |load: &FlatOut| load.window(WINDOW, pause);
+            let (report, observed) = FlatOut::run(&pairs, 4_096, window).unwrap();
             assert!(report.bytes > 0 && report.seconds >= 0.02, "{report:?}");
             assert_eq!(observed, 7);
         }
     }
 
     #[test]
+    fn the_size_changes_without_a_pause() {
+        let pairs = [pair(), pair()];
+        FlatOut::run(&pairs, 65_536, |load| {
+            for size in [HEADER, 65_536, 4_096, 4_096, 1 << 20] {
+                load.turn_to(size)?;
+                assert!(load.window(WINDOW, pause)?.0.bytes > 0);
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn a_message_out_of_place_is_an_error() {
         let pairs = [pair()];
         (&pairs[0].0).write_all(&[9; 4_096]).unwrap();
-        let error = LOAD.run(&pairs, pause).unwrap_err().to_string();
+        let turn = |load: &FlatOut| load.turn_to(512);
+        let error = FlatOut::run(&pairs, 4_096, turn).unwrap_err().to_string();
         assert!(error.contains("in the place of 0"), "{error}");
     }
 
     #[test]
     fn a_message_too_small_for_its_header_is_refused() {
-        assert!(FlatOut { size: 8, ..LOAD }.run(&[], pause).is_err());
+        assert!(FlatOut::run(&[], HEADER - 1, |_| Ok(())).is_err());
+        let turn = |load: &FlatOut| load.turn_to(LARGEST + 1);
+        assert!(FlatOut::run(&[], HEADER, turn).is_err());
     }
 }

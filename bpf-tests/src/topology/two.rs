@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::{Family, Host, LinkOptions, TcpOptions, link, v4, v6};
-use crate::wan::{Devices, End, Wan, WanCounters, WanOptions};
+use crate::wan::{Devices, End, Maker, Wan, WanCounters, WanOptions, netem};
 
 /// The device of both gateways that leads to the other one.
 const WAN_DEVICE: &str = "to-wan";
@@ -37,7 +37,7 @@ const EMULATED_FROM_US: u128 = 1_000;
 /// Four hosts in a row.
 #[derive(Debug)]
 pub struct TwoGateways {
-    /// `None` when the line is so short that a veth pair stands for it. Dropped first: its threads
+    /// `None` when a veth pair stands for the line, or netem holds the packets. Dropped first: its threads
     /// hold the devices of the namespaces.
     wan: Option<Wan>,
     /// Where data come from.
@@ -131,13 +131,13 @@ impl TwoGateways {
             .try_for_each(|host| host.tune(options))
     }
 
-    /// The emulated line; `None` when a veth pair stands for it.
+    /// The emulated line; `None` when a veth pair stands for it, or netem makes it.
     pub fn wan(&self) -> Option<&Wan> {
         self.wan.as_ref()
     }
 
     /// What the emulated line did so far, towards the consumer and back, with the packets that
-    /// the gateways' kernels dropped before it; `None` when a veth pair stands for it.
+    /// the gateways' kernels dropped before it; `None` where there is no [`wan`](Self::wan).
     ///
     /// # Errors
     /// When `ip` does not tell.
@@ -193,7 +193,7 @@ fn join_wide(
     lan: &LinkOptions,
     options: &WanOptions,
 ) -> Result<Option<Devices>> {
-    if is_emulated(options) {
+    if is_emulated(options) && options.maker == Maker::Threads {
         let ends = [near, far].map(|host| End {
             host: &host.netns,
             device: WAN_DEVICE,
@@ -208,7 +208,9 @@ fn join_wide(
     link::join(&near.netns, WAN_DEVICE, &far.netns, WAN_DEVICE)?;
     for host in [near, far] {
         link::shape(&host.netns, WAN_DEVICE, lan)?;
-        if let Some(rate) = options.rate {
+        if is_emulated(options) {
+            netem::hold(&host.netns, WAN_DEVICE, (options, lan.mtu))?;
+        } else if let Some(rate) = options.rate {
             link::cap(&host.netns, WAN_DEVICE, rate)?;
         }
     }
@@ -225,6 +227,7 @@ fn is_emulated(options: &WanOptions) -> bool {
         reorder,
         seed: _,
         memory: _,
+        maker: _,
     } = options;
     rtt.as_micros() >= EMULATED_FROM_US || *loss > 0.0 || !jitter.is_zero() || *reorder > 0.0
 }

@@ -12,6 +12,7 @@ use super::auth::AuthSettings;
 use super::rules::RuleSettings;
 use super::values::{AdvertisedHost, BitRate, PortMapping, PortRange, Time};
 use crate::dataplane::PlaneChoice;
+use crate::dataplane::congestion::CongestionControl;
 use crate::policy::Ports;
 
 /// All settings of `s2cs serve`.
@@ -178,6 +179,9 @@ pub struct DataSettings {
     /// Receive buffer of both sockets, likewise.
     #[schemars(extend("examples" = [4194304]))]
     pub rcvbuf: Option<u32>,
+    /// `auto` begins with the system's, and gives a stream bbr that loses packets on a long path
+    /// though no queue there is full; `system` leaves it at that.
+    pub congestion_control: CongestionName,
 }
 
 impl Default for DataSettings {
@@ -191,6 +195,7 @@ impl Default for DataSettings {
             drain_timeout: Time(Duration::from_secs(30)),
             sndbuf: None,
             rcvbuf: None,
+            congestion_control: CongestionName::Auto,
         }
     }
 }
@@ -216,6 +221,25 @@ impl From<PlaneName> for PlaneChoice {
             PlaneName::Copy => Self::Copy,
             PlaneName::Sockmap => Self::Sockmap,
             PlaneName::Splice => Self::Splice,
+        }
+    }
+}
+
+/// Whose congestion control carries the streams.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CongestionName {
+    /// The system's, or bbr where losses are not congestion.
+    Auto,
+    /// The system's.
+    System,
+}
+
+impl From<CongestionName> for CongestionControl {
+    fn from(name: CongestionName) -> Self {
+        match name {
+            CongestionName::Auto => Self::Auto,
+            CongestionName::System => Self::System,
         }
     }
 }

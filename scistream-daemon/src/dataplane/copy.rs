@@ -62,7 +62,7 @@ impl CopyPlane {
 
     /// Moves bytes until the connection is over; both sockets are closed then.
     pub async fn relay(&self, pair: StreamPair, order: RelayOrder) -> Transferred {
-        match Connection::new(&self.shared, pair, &order.live) {
+        match Connection::new(&self.shared, pair, &order) {
             Ok(connection) => connection.run(&order).await,
             Err(error) => {
                 tracing::error!(%error, "the copy plane could not take a connection");
@@ -89,16 +89,16 @@ struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    fn new(shared: &'a Shared, pair: StreamPair, live: &'a Live) -> io::Result<Self> {
+    fn new(shared: &'a Shared, pair: StreamPair, order: &'a RelayOrder) -> io::Result<Self> {
         let StreamPair {
             downstream,
             upstream,
         } = pair;
         let downstream = Leg::new(downstream, Side::Downstream)?;
         let upstream = Leg::new(upstream, Side::Upstream)?;
-        live.set_copied();
-        live.lend([downstream.to_lend(), upstream.to_lend()]);
-        let flow = |direction| Flow::new(shared, live, direction);
+        order.live.set_copied();
+        order.live.lend([downstream.to_lend(), upstream.to_lend()]);
+        let flow = |direction| Flow::new(shared, order, direction);
         Ok(Self {
             downstream,
             upstream,
@@ -133,7 +133,7 @@ impl<'a> Connection<'a> {
             to_upstream,
             to_downstream,
         } = self;
-        let activity = Activity::new(order.limits.idle_timeout);
+        let activity = Activity::new(order.terms.idle_timeout);
         let flows = async {
             tokio::try_join!(
                 to_upstream.run(downstream, upstream, &activity),

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 use super::sockmap::SlotView;
-use super::{Direction, Plane, RelayLimits, Side, Totals, Transferred};
+use super::{Direction, Plane, RelayTerms, Side, Totals, Transferred};
 use crate::sys::sockopt::{max_pacing_rate, set_max_pacing_rate};
 use crate::sys::tcp_info::TcpInfo;
 
@@ -23,8 +23,8 @@ pub type LentSocket = Arc<dyn AsFd + Send + Sync>;
 /// What a plane is told of a connection beside its sockets.
 #[derive(Clone, Default)]
 pub struct RelayOrder {
-    /// What ends it from our side.
-    pub limits: RelayLimits,
+    /// How it is treated.
+    pub terms: RelayTerms,
     /// Where it shows what it does.
     pub live: Arc<Live>,
 }
@@ -290,7 +290,7 @@ impl std::fmt::Debug for Live {
 impl std::fmt::Debug for RelayOrder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RelayOrder")
-            .field("limits", &self.limits)
+            .field("terms", &self.terms)
             .field("live", &self.live)
             .finish()
     }

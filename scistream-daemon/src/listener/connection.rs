@@ -55,7 +55,7 @@ impl Connection {
                 };
                 let connection = route.open.insert(from, address, accepted_at);
                 let order = RelayOrder {
-                    limits: route.terms.limits,
+                    terms: route.terms.relay,
                     live: Arc::clone(&connection.live),
                 };
                 if route.is_aborted() {

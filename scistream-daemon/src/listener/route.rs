@@ -9,7 +9,7 @@ use super::Gateway;
 use super::admission::Admission;
 use super::dial::Dialer;
 use super::open::OpenConnections;
-use crate::dataplane::RelayLimits;
+use crate::dataplane::RelayTerms;
 use crate::session::Network;
 
 /// What holds for the connections of a session.
@@ -19,8 +19,8 @@ pub struct RouteTerms {
     pub sources: Vec<Network>,
     /// Connections at once, beside what the gateway takes; `None` for no limit of its own.
     pub max_connections: Option<u32>,
-    /// What ends a connection from our side.
-    pub limits: RelayLimits,
+    /// How planes treat a connection.
+    pub relay: RelayTerms,
 }
 
 /// What the connections of a session share.

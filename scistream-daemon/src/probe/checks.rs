@@ -7,6 +7,7 @@ use super::kernel::{SockmapGate, sockmap_gate};
 use super::report::{Check, Status};
 use super::{Capabilities, SockmapTest};
 use crate::dataplane::choose::{sockmap_decline, splice_decline};
+use crate::dataplane::congestion::FOR_LOSSES;
 use crate::errors::InFull;
 use crate::limits;
 use crate::sys::rlimit::OpenFiles;
@@ -20,6 +21,7 @@ pub(super) fn of_capabilities(host: &Capabilities) -> Vec<Check> {
         sockmap(host),
         splice(host),
         ktls(),
+        congestion_control(),
     ]
 }
 
@@ -104,6 +106,17 @@ fn ktls() -> Check {
     }
 }
 
+fn congestion_control() -> Check {
+    let wanted = "usable on a TCP socket";
+    match facilities::congestion_control_works() {
+        Ok(()) => Check::ok(FOR_LOSSES, "usable", wanted),
+        Err(error) => Check::ok(FOR_LOSSES, InFull(&error).to_string(), wanted).but(
+            Status::Warn,
+            "long paths that lose packets will be slow; `modprobe tcp_bbr`, or a kernel with CONFIG_TCP_CONG_BBR",
+        ),
+    }
+}
+
 fn open_files() -> Check {
     let OpenFiles { soft: possible, .. } = limits::raise_open_files();
     let wanted = limits::WANTED_OPEN_FILES;
@@ -165,7 +178,7 @@ mod tests {
     fn statuses(host: &Capabilities) -> Vec<(&'static str, Status)> {
         of_capabilities(host)
             .into_iter()
-            .filter(|check| check.name != "ktls")
+            .filter(|check| !["ktls", FOR_LOSSES].contains(&check.name))
             .map(|check| (check.name, check.status))
             .collect()
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 
+use crate::dataplane::congestion::FOR_LOSSES;
 use crate::sys;
 use crate::sys::sockopt;
 
@@ -96,6 +97,15 @@ pub(super) fn ktls_works() -> Result<(), FacilityError> {
             }
         }
     }
+}
+
+/// Gives a socket the congestion control that streams get which lose packets on long paths.
+///
+/// # Errors
+/// When the kernel has none of that name, or keeps it from this process.
+pub(super) fn congestion_control_works() -> Result<(), FacilityError> {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(sockopt::set_congestion_control(&socket, FOR_LOSSES)?)
 }
 
 /// A loopback connection whose calls end in time.

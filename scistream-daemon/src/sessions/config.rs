@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{BitRate, RateMeaning, SessionSettings, Settings, Time};
 use crate::connection_log::ConnectionLog;
-use crate::dataplane::RelayLimits;
+use crate::dataplane::RelayTerms;
 use crate::dataplane::plane::StreamPlane;
 use crate::listener::{Admission, Advertised, SocketOptions};
 use crate::session::registry::RegistryConfig;
@@ -30,8 +30,8 @@ pub struct SessionsConfig {
     pub connect_timeout: Duration,
     /// Options of every socket that carries a connection.
     pub socket_options: SocketOptions,
-    /// What ends a connection from our side.
-    pub relay_limits: RelayLimits,
+    /// How planes treat a connection.
+    pub relay: RelayTerms,
 }
 
 impl Default for SessionsConfig {
@@ -68,8 +68,9 @@ impl SessionsConfig {
                 receive_buffer: buffer(data.rcvbuf),
                 send_buffer: buffer(data.sndbuf),
             },
-            relay_limits: RelayLimits {
+            relay: RelayTerms {
                 idle_timeout: data.idle_timeout.map(|Time(time)| time),
+                congestion_control: data.congestion_control.into(),
             },
         }
     }

@@ -41,7 +41,7 @@ impl Running {
         let route_terms = RouteTerms {
             sources: terms.sources.clone(),
             max_connections: terms.max_connections,
-            limits: shell.config.relay_limits,
+            relay: shell.config.relay,
         };
         let meter = Arc::new(Meter::new(terms.max_rate));
         let shares_anew = Arc::clone(&meter);

@@ -140,6 +140,16 @@ pub fn max_pacing_rate(fd: impl AsFd) -> Result<Option<u64>, Error> {
     Ok((rate != u64::MAX).then_some(rate))
 }
 
+/// Gives a TCP socket another congestion control (`TCP_CONGESTION`), also while it sends. The kernel
+/// loads its module where it can.
+///
+/// # Errors
+/// When the kernel has none of that name, or keeps it to `CAP_NET_ADMIN`.
+pub fn set_congestion_control(fd: impl AsFd, name: &str) -> Result<(), Error> {
+    sockopt::set_tcp_congestion(fd, name)
+        .map_err(|errno| Error::new("setsockopt(TCP_CONGESTION)", errno))
+}
+
 /// Has urgent data read in line with the other bytes (`SO_OOBINLINE`), so that none is skipped.
 ///
 /// # Errors

@@ -37,17 +37,9 @@ const BUFFER: u32 = 128 << 20;
 /// `tcp_init` of Linux chooses on a host with 1 GiB of memory or more.
 const INSTALLED: (u32, u32) = (6 << 20, 4 << 20);
 
-/// Congestion control of every host: what hosts have when nobody has touched them. Windows, no
-/// pacing timer.
+/// Congestion control of every host: what hosts have when nobody has touched them. A relay may do
+/// better for its own sockets.
 const CONTROL: &str = "cubic";
-
-/// Congestion control of the gateways over the line between them, where the line is the limit:
-/// what an operator sets on hosts that exist for it. Not on their short links, nor where the CPU
-/// is the limit: there its pacing timer and not the relay would set the speed.
-const LINE_CONTROL: &str = "bbr";
-
-/// The gateways' device that leads to the line.
-const LINE_DEVICE: &str = "to-wan";
 
 /// What a network is made from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,7 +95,7 @@ impl Site {
                 Self::Two(Box::new(TwoGateways::new(&options)?))
             }
         };
-        site.tune(ground.regime, ground.setting)?;
+        site.tune(ground.setting)?;
         Ok(site)
     }
 
@@ -143,7 +135,7 @@ impl Site {
         inner.unwrap_or_default().to_vec()
     }
 
-    fn tune(&self, regime: Regime, setting: Setting) -> Result<()> {
+    fn tune(&self, setting: Setting) -> Result<()> {
         let options = |most_received, most_sent| TcpOptions {
             receive_buffer: Some([4_096, 131_072, most_received]),
             send_buffer: Some([4_096, 65_536, most_sent]),
@@ -162,35 +154,8 @@ impl Site {
             host.netns()
                 .set_sysctl("net.ipv4.tcp_slow_start_after_idle", "0")?;
         }
-        match (self, regime) {
-            (Self::Two(_), Regime::LinkBound) => {
-                self.gateways().into_iter().try_for_each(control_the_line)
-            }
-            (Self::One(_), _) | (Self::Two(_), Regime::CpuBound) => Ok(()),
-        }
+        Ok(())
     }
-}
-
-/// Sets [`LINE_CONTROL`] on the routes of `gateway` that lead to the line.
-fn control_the_line(gateway: &Host) -> Result<()> {
-    let netns = gateway.netns();
-    let routes = netns.ip(&["-4", "route", "show", "dev", LINE_DEVICE])?;
-    for route in routes.lines() {
-        let change = ["-4", "route", "change"];
-        let end = ["dev", LINE_DEVICE, "congctl", LINE_CONTROL];
-        let words = without_control(route);
-        netns.ip(&[&change, words.as_slice(), &end].concat())?;
-    }
-    Ok(())
-}
-
-/// The words of a route, without the congestion control that it may have.
-fn without_control(route: &str) -> Vec<&str> {
-    let mut words: Vec<&str> = route.split_whitespace().collect();
-    if let Some(at) = words.iter().position(|word| *word == "congctl") {
-        words.drain(at..words.len().min(at + 2));
-    }
-    words
 }
 
 /// How hosts and links are set, for the report.
@@ -204,7 +169,7 @@ pub(super) fn settings() -> Vec<String> {
             LINK_RATE as f64 / 1e9
         ),
         format!(
-            "Buffers of up to {} MiB on every host and {CONTROL} (*endpoints as installed*: 6 MiB to receive and 4 MiB to send on producer and consumer, Linux's own maxima); link-bound, {LINE_CONTROL} on the gateways' routes over the line, for every subject alike. No slow start after idle.",
+            "Buffers of up to {} MiB on every host and {CONTROL} (*endpoints as installed*: 6 MiB to receive and 4 MiB to send on producer and consumer, Linux's own maxima). No slow start after idle.",
             BUFFER >> 20
         ),
         "Direct (no proxy): the gateways route, nobody relays. With two gateways every relay runs on both; stunnel and ssh have an end on each, and with one gateway the far end on the consumer.".to_owned(),
@@ -292,21 +257,5 @@ fn spot(host: &Host) -> Spot<'_> {
     Spot {
         netns: host.netns(),
         address: host.ip(Family::V4),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_congestion_control_that_a_route_has_is_replaced_and_not_repeated() {
-        let words = without_control("default via 10.71.3.2 congctl cubic metric 3");
-        assert_eq!(words, ["default", "via", "10.71.3.2", "metric", "3"]);
-        assert_eq!(
-            without_control("10.71.3.0/24 congctl cubic"),
-            ["10.71.3.0/24"]
-        );
-        assert_eq!(without_control("10.71.3.0/24"), ["10.71.3.0/24"]);
     }
 }

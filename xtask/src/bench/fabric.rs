@@ -27,7 +27,7 @@ const PACED_SIZE: u32 = 16_384;
 const LOSS_PPM: u32 = 100;
 
 /// How long a link-bound load is measured.
-const LINK_BOUND: Duration = Duration::from_millis(350);
+const LINK_BOUND: Duration = Duration::from_millis(300);
 /// Flat out on all cores.
 const CPU_BOUND: Duration = Duration::from_millis(600);
 
@@ -81,7 +81,7 @@ const LOSSY: Hardship = Hardship {
     setting: Setting::Lossy { ppm: LOSS_PPM },
     from_ms: 24.0,
     subjects: &LOSSY_SUBJECTS,
-    duration: Duration::from_secs(3),
+    duration: Duration::from_millis(2_500),
 };
 
 /// Linux's own buffers fill [`LINK_RATE`](super::chain::LINK_RATE) over shorter paths.
@@ -144,9 +144,9 @@ impl Suite for Fabric {
                 PACED_SIZE / 1_024
             ),
             format!(
-                "With loss: every segment is lost with a probability of {} %, from 24 ms on; {} s after 8 s of warm-up.",
+                "With loss: every segment is lost with a probability of {} %, from 24 ms on; {} s after 6 s of warm-up.",
                 f64::from(LOSS_PPM) / 1e4,
-                LOSSY.duration.as_secs()
+                LOSSY.duration.as_secs_f64()
             ),
             "Endpoints as installed: producer and consumer have the buffers that Linux comes with; from 58 ms on, 0.7 s.".to_owned(),
             "CPU-bound: speed first, cost by the CPU meter in a second pass over the same connection. On the shortest path all subjects, on the others direct, splice, auto and haproxy: what a byte costs does not depend on the distance.".to_owned(),

@@ -53,7 +53,7 @@ const LEAST_WARM_UP: Duration = Duration::from_millis(700);
 
 /// Warm-up where packets are lost: a window that began at the whole link has to come down loss by
 /// loss.
-const LOSSY_WARM_UP: Duration = Duration::from_secs(8);
+const LOSSY_WARM_UP: Duration = Duration::from_secs(6);
 
 /// One visit.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,14 +148,9 @@ impl Visit {
                 .map(|_| load::join(site.producer(), chain.address(), &listener))
                 .collect::<Result<_>>()?,
         };
-        flow.warm_up()?;
-        let mut takes = Vec::new();
-        for &load in &self.loads {
-            let mut take = flow.measure(load)?;
-            take.measures
-                .insert(Metric::MemoryTotal, memory_kib(&chain)?);
-            takes.push((load, take));
-        }
+        let memory = || memory_kib(&chain);
+        let mut takes = flow.flat_out(&memory)?;
+        takes.extend(flow.others(&memory)?);
         drop(flow);
         if let Some(share) = chain.finish()? {
             for (_, take) in &mut takes {
@@ -188,35 +183,47 @@ fn warm_up(ground: &Ground) -> Duration {
 }
 
 impl Flow<'_> {
-    fn warm_up(&self) -> Result<()> {
-        let load = FlatOut {
-            size: WARM_UP_SIZE,
-            lead: Duration::ZERO,
-            duration: warm_up(&self.visit.ground),
-        };
-        load.run(&self.pairs, rest).map(drop)
-    }
-
-    fn measure(&self, load: Load) -> Result<Take> {
-        match load {
-            Load::Bulk { size } => self.bulk(size),
-            Load::Paced { size } => self.paced(size),
-            Load::Streams { count } => self.streams(count),
-            Load::Idle { .. } | Load::Trickle { .. } => {
-                bail!("{load} is not measured on a connection of its own")
+    /// Warms up, and goes on with all sizes that are sent flat out: without a pause, so that
+    /// relays' buffers are as full as they stay.
+    fn flat_out(&self, memory: &dyn Fn() -> Result<f64>) -> Result<Vec<(Load, Take)>> {
+        let Visit { ground, loads, .. } = self.visit;
+        FlatOut::run(&self.pairs, WARM_UP_SIZE, |stream| {
+            rest(warm_up(ground))?;
+            let mut takes = Vec::new();
+            for &load in loads {
+                let Load::Bulk { size } = load else { continue };
+                stream.turn_to(size as usize)?;
+                rest(lead(ground))?;
+                let mut take = self.bulk(stream)?;
+                take.measures.insert(Metric::MemoryTotal, memory()?);
+                takes.push((load, take));
             }
-        }
+            Ok(takes)
+        })
     }
 
-    fn bulk(&self, size: u32) -> Result<Take> {
-        let ground = &self.visit.ground;
-        let load = FlatOut {
-            size: size as usize,
-            lead: lead(ground),
-            duration: self.visit.duration,
-        };
+    /// The loads that are not flat out, each on its own.
+    fn others(&self, memory: &dyn Fn() -> Result<f64>) -> Result<Vec<(Load, Take)>> {
+        let mut takes = Vec::new();
+        for &load in &self.visit.loads {
+            let mut take = match load {
+                Load::Bulk { .. } => continue,
+                Load::Paced { size } => self.paced(size)?,
+                Load::Streams { count } => self.streams(count)?,
+                Load::Idle { .. } | Load::Trickle { .. } => {
+                    bail!("{load} is not measured on a connection of its own")
+                }
+            };
+            take.measures.insert(Metric::MemoryTotal, memory()?);
+            takes.push((load, take));
+        }
+        Ok(takes)
+    }
+
+    fn bulk(&self, stream: &FlatOut) -> Result<Take> {
+        let duration = self.visit.duration;
         let before = retransmits(self.site)?;
-        let (report, spell) = load.run(&self.pairs, observe)?;
+        let (report, spell) = stream.window(duration, observe)?;
         let sent_again = retransmits(self.site)?.saturating_sub(before) as f64;
         let gigabytes = report.bytes as f64 / 1e9;
         let mut take = Take::default();
@@ -226,10 +233,10 @@ impl Flow<'_> {
             (Metric::RetransmitsPerGb, sent_again / gigabytes),
             (Metric::SwitchesPerGb, spell.switches as f64 / gigabytes),
         ]);
-        if ground.regime == Regime::CpuBound {
+        if self.visit.ground.regime == Regime::CpuBound {
             let meter = self.tools.meter;
-            let (metered, usage) = load.run(&self.pairs, |time| meter.over(|| rest(time)))?;
-            let ((), usage) = (metered, usage).1;
+            let (metered, usage) = stream.window(duration, |time| meter.over(|| rest(time)))?;
+            let ((), usage) = usage;
             take.measures.extend([
                 (
                     Metric::CpuPerGb,

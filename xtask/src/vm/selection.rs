@@ -76,6 +76,9 @@ const COPIED: [&str; 1] = ["sixteen_mebibytes_arrive_each_way"];
 /// Faults of a stand-in, which no kernel takes part in; what does is the naive verdict.
 const KERNELS_FAULTS: [&str; 1] = ["the_naive_verdict_exceeds_the_bound_on_memory"];
 
+/// Wants the sockmap plane.
+const REDIRECTED: [&str; 1] = ["a_redirected_stream_that_loses_packets_gets_bbr"];
+
 /// What runs on a kernel: the usual choice, or everything that means something there.
 pub(super) fn of(series: Series, everything: bool) -> Vec<Share> {
     match (series.declines_sockmap(), everything) {
@@ -89,6 +92,7 @@ pub(super) fn of(series: Series, everything: bool) -> Vec<Share> {
             share("contract_splice", Cases::AllBut(&LONG), 2),
             share("contract_copy", Cases::AllBut(&LONG), 2),
             share("lab", Cases::All, 2),
+            share("lossy_path", Cases::AllBut(&REDIRECTED), 2),
         ],
         (false, false) => vec![
             share("contract_sockmap", Cases::AllBut(&ALIKE), 2),
@@ -106,6 +110,7 @@ pub(super) fn of(series: Series, everything: bool) -> Vec<Share> {
             share("contract_can_fail", Cases::Only(&KERNELS_FAULTS), 1),
             share("lab", Cases::All, 2),
             share("load", Cases::All, 2),
+            share("lossy_path", Cases::All, 2),
             share("missing_btf", Cases::All, 1),
             share("local_apps", Cases::All, 2),
             share("self_test", Cases::All, 1),

@@ -2,12 +2,14 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::buffer::{BufferPool, Chunk};
 use super::leg::{Broken, Leg};
 use super::{Activity, Shared};
 use crate::dataplane::Direction;
-use crate::dataplane::live::Live;
+use crate::dataplane::congestion::CongestionWatch;
+use crate::dataplane::live::{Live, RelayOrder};
 
 /// Reads in a row after which other connections, and the other direction, get their turn.
 const READS_PER_TURN: u32 = 8;
@@ -22,6 +24,7 @@ pub(super) struct Flow<'a> {
     live: &'a Live,
     direction: Direction,
     copied: u64,
+    congestion: CongestionWatch,
     accepted: Option<u64>,
 }
 
@@ -37,14 +40,15 @@ pub(super) enum Read {
 }
 
 impl<'a> Flow<'a> {
-    pub(super) fn new(shared: &'a Shared, live: &'a Live, direction: Direction) -> Self {
+    pub(super) fn new(shared: &'a Shared, order: &'a RelayOrder, direction: Direction) -> Self {
         Self {
             buffers: &shared.buffers,
             chunk: None,
             total: &shared.copied,
-            live,
+            live: &order.live,
             direction,
             copied: 0,
+            congestion: CongestionWatch::new(order.terms.congestion_control),
             accepted: None,
         }
     }
@@ -117,6 +121,8 @@ impl<'a> Flow<'a> {
                 self.copied += length as u64;
                 self.total.fetch_add(length as u64, Ordering::Relaxed);
                 self.live.set_moved(self.direction, 0, self.copied);
+                self.congestion
+                    .look(&egress.stream, self.copied, Instant::now);
                 Ok(length > 0)
             }
             Err(error) if is_transient(error.kind()) => Ok(false),

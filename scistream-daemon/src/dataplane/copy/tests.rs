@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::dataplane::RelayLimits;
+use crate::dataplane::RelayTerms;
 use crate::sys::sockopt::set_linger_zero;
 
 /// The two peers of a connection that a plane relays, and its report.
@@ -37,9 +37,9 @@ fn dialled() -> (TcpStream, TcpStream) {
     (peer, ours)
 }
 
-fn relay(plane: &CopyPlane, limits: RelayLimits) -> Relayed {
+fn relay(plane: &CopyPlane, terms: RelayTerms) -> Relayed {
     let live = Arc::default();
-    relay_showing(plane, RelayOrder { limits, live })
+    relay_showing(plane, RelayOrder { terms, live })
 }
 
 fn relay_showing(plane: &CopyPlane, order: RelayOrder) -> Relayed {
@@ -87,7 +87,7 @@ async fn bytes_arrive_equal_in_both_directions_at_once_and_the_ledger_balances()
         producer,
         consumer,
         report,
-    } = relay(&plane, RelayLimits::default());
+    } = relay(&plane, RelayTerms::default());
     const LENGTH: usize = 5_000_000;
     let exchange = |mut stream: TcpStream| {
         blocking(move || {
@@ -119,7 +119,7 @@ async fn a_half_closed_direction_leaves_the_other_open_either_way() {
             producer,
             consumer,
             report,
-        } = relay(&CopyPlane::new(), RelayLimits::default());
+        } = relay(&CopyPlane::new(), RelayTerms::default());
         let (mut first, mut second) = if producer_first {
             (producer, consumer)
         } else {
@@ -153,7 +153,7 @@ async fn a_reset_arrives_as_a_reset_after_what_was_sent_before_it() {
             producer,
             consumer,
             report,
-        } = relay(&CopyPlane::new(), RelayLimits::default());
+        } = relay(&CopyPlane::new(), RelayTerms::default());
         let (mut dying, mut living) = if producer_resets {
             (producer, consumer)
         } else {
@@ -190,7 +190,7 @@ async fn what_a_dead_side_left_behind_is_delivered_to_a_slow_reader() {
         mut producer,
         mut consumer,
         report,
-    } = relay(&CopyPlane::new(), RelayLimits::default());
+    } = relay(&CopyPlane::new(), RelayTerms::default());
     let got = blocking(move || {
         producer.set_nonblocking(true).unwrap();
         fill(&mut producer);
@@ -215,7 +215,7 @@ async fn a_reset_is_noticed_while_the_other_side_takes_nothing() {
         producer,
         consumer,
         report,
-    } = relay(&CopyPlane::new(), RelayLimits::default());
+    } = relay(&CopyPlane::new(), RelayTerms::default());
     let consumer = blocking(move || {
         let mut producer = producer;
         producer.set_nonblocking(true).unwrap();
@@ -255,14 +255,15 @@ fn fill(stream: &mut TcpStream) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_is_reset_after_its_time_and_a_busy_one_is_not() {
-    let limits = RelayLimits {
+    let terms = RelayTerms {
         idle_timeout: Some(Duration::from_millis(300)),
+        ..RelayTerms::default()
     };
     let Relayed {
         mut producer,
         mut consumer,
         report,
-    } = relay(&CopyPlane::new(), limits);
+    } = relay(&CopyPlane::new(), terms);
     let busy_until = Instant::now() + Duration::from_millis(900);
     blocking(move || {
         let mut byte = [0; 1];
@@ -313,7 +314,7 @@ async fn no_buffer_is_held_while_nothing_is_under_way() {
         mut producer,
         mut consumer,
         report,
-    } = relay(&plane, RelayLimits::default());
+    } = relay(&plane, RelayTerms::default());
     let ends = blocking(move || {
         producer.write_all(b"x").unwrap();
         consumer.read_exact(&mut [0; 1]).unwrap();

@@ -76,7 +76,8 @@ impl Connection {
             Endpoint::new(pair.downstream)?,
             Endpoint::new(pair.upstream)?,
         ];
-        let mut flows = [Flow::new(), Flow::new()];
+        let control = order.terms.congestion_control;
+        let mut flows = [Flow::new(control), Flow::new(control)];
         if let Some(program) = shared
             .program
             .as_ref()
@@ -309,7 +310,7 @@ impl Connection {
     }
 
     fn idle_deadline(&mut self, now: Instant) -> Option<Instant> {
-        let timeout = self.order.limits.idle_timeout?;
+        let timeout = self.order.terms.idle_timeout?;
         let moved = self.flows.iter().map(Flow::moved).sum();
         if moved != self.active_bytes {
             (self.active_bytes, self.active_at) = (moved, now);

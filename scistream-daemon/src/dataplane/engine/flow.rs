@@ -14,6 +14,7 @@ mod piped;
 use std::time::{Duration, Instant};
 
 use super::super::behaviour::Behaviour;
+use super::super::congestion::{CongestionControl, CongestionWatch};
 use super::super::gathering::{Change, GATHER_BYTES, Gathering};
 use super::super::sockmap::Lease;
 use super::super::{DirectionReport, Plane};
@@ -113,12 +114,13 @@ pub(super) struct Flow {
     drained_at: u64,
     seen: Behaviour,
     gathering: Gathering,
+    congestion: CongestionWatch,
     /// Promotion was refused by the kernel once; it is not asked again.
     pub(super) declined: bool,
 }
 
 impl Flow {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(control: CongestionControl) -> Self {
         Self {
             stage: Stage::Open,
             verdict: None,
@@ -130,6 +132,7 @@ impl Flow {
             drained_at: 0,
             seen: Behaviour::default(),
             gathering: Gathering::default(),
+            congestion: CongestionWatch::new(control),
             declined: false,
         }
     }
@@ -149,6 +152,8 @@ impl Flow {
         shared
             .counters
             .add(self.spliced - spliced, self.copied - copied);
+        let moved = self.spliced + self.copied;
+        self.congestion.look(egress, moved, || shared.now);
         pump
     }
 
