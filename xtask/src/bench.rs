@@ -45,6 +45,7 @@ mod published;
 mod relay;
 mod report;
 mod results;
+mod retransmits;
 mod rivals;
 mod scale;
 mod scene;

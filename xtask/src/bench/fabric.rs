@@ -16,7 +16,7 @@ use super::session::Visit;
 use super::subject::Subject;
 
 /// Message sizes of a full run, bytes.
-const SIZES: [u32; 5] = [512, 4_096, 32_768, 262_144, 1 << 20];
+const SIZES: [u32; 4] = [512, 4_096, 65_536, 1 << 20];
 /// Those of `--quick`.
 const QUICK_SIZES: [u32; 3] = [512, 16_384, 1 << 20];
 /// Bytes of a message where its size is not the question.
@@ -139,7 +139,7 @@ impl Suite for Fabric {
     fn settings(&self) -> Vec<String> {
         vec![
             format!(
-                "Link-bound: one connection for all sizes, after a warm-up of 14 round trips; {} ms per size. Messages of {} KiB at half the link's rate, open loop, for delay and jitter.",
+                "Link-bound: one connection for all sizes, after a warm-up of 30 round trips; {} ms per size. Messages of {} KiB at half the link's rate, open loop, for delay and jitter.",
                 LINK_BOUND.as_millis(),
                 PACED_SIZE / 1_024
             ),

@@ -141,19 +141,27 @@ fn bulk(view: &View<'_>, family: Scene, scenes: &[Scene]) -> Vec<Judgement> {
     let Some(rtt) = family.net.rtt_ms() else {
         return Vec::new();
     };
-    let against = |base, bound, words: String| {
-        let found = view.pooled_ratio(scenes, (Subject::Auto, base), Metric::Goodput);
+    let against = |(base, metric), bound, words: String| {
+        let found = view.pooled_ratio(scenes, (Subject::Auto, base), metric);
         judged(family, words, found, bound)
     };
     let direct = |bound, note: &str| {
         let words = format!("auto ≥ {bound:.2} × direct{note}, all sizes");
-        against(Subject::NoProxy, Bound::AtLeast(bound), words)
+        let of_direct = (Subject::NoProxy, Metric::Goodput);
+        against(of_direct, Bound::AtLeast(bound), words)
     };
     match (family.regime, family.setting) {
         (Regime::CpuBound, _) => {
-            let words = format!("auto ≥ {CPU_BOUND_OF_HAPROXY} × haproxy");
-            let bound = Bound::AtLeast(CPU_BOUND_OF_HAPROXY);
-            vec![against(Subject::Haproxy, bound, words)]
+            let times = CPU_BOUND_OF_HAPROXY;
+            let faster = format!("auto ≥ {times} × haproxy");
+            // Where a window and not the CPU is the limit after all, only this tells of the relay.
+            let cheaper = format!("auto's CPU per GB ≤ haproxy's ÷ {times}");
+            let [speed, cost] =
+                [Metric::Goodput, Metric::CpuPerGb].map(|of| (Subject::Haproxy, of));
+            vec![
+                against(speed, Bound::AtLeast(times), faster),
+                against(cost, Bound::AtMost(1.0 / times), cheaper),
+            ]
         }
         (Regime::LinkBound, Setting::Lossy { .. }) => vec![direct(LOSSY_OF_DIRECT, "")],
         (Regime::LinkBound, _) if rtt < FAR_MS => vec![direct(NEAR_OF_DIRECT, "")],

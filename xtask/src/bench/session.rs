@@ -10,7 +10,6 @@
 //! nobody ([`idle_clock`](super::idle_clock)).
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use super::metric::Metric;
 use super::multitude;
 use super::relay::Workshop;
 use super::results::{SHARES, Spread};
+use super::retransmits::Retransmits;
 use super::scene::{Load, Regime, Setting};
 use super::stats::percentile;
 use super::subject::Subject;
@@ -39,8 +39,9 @@ const STREAM_MESSAGE: u32 = 16_384;
 /// The size of messages while the connection finds its pace.
 const WARM_UP_SIZE: usize = 65_536;
 
-/// Round trips until a window grew to [`LINK_RATE`] over the longest path, with some to spare.
-const WARM_UP_TRIPS: f64 = 14.0;
+/// Round trips until a window grew to [`LINK_RATE`] over the longest path, overshot, and what was lost
+/// then was sent again: after 14 the next second still saw it.
+const WARM_UP_TRIPS: f64 = 30.0;
 
 /// About what making the network and starting the subject take.
 const SETTING_UP: Duration = Duration::from_millis(900);
@@ -222,9 +223,10 @@ impl Flow<'_> {
 
     fn bulk(&self, stream: &FlatOut) -> Result<Take> {
         let duration = self.visit.duration;
-        let before = retransmits(self.site)?;
+        let hosts = self.site.hosts();
+        let before = Retransmits::of(&hosts)?;
         let (report, spell) = stream.window(duration, observe)?;
-        let sent_again = retransmits(self.site)?.saturating_sub(before) as f64;
+        let sent_again = Retransmits::of(&hosts)?.since(before) as f64;
         let gigabytes = report.bytes as f64 / 1e9;
         let mut take = Take::default();
         take.measures.extend([
@@ -364,38 +366,9 @@ fn at_shares(sorted: &[u64]) -> Vec<f64> {
     SHARES.into_iter().map(at).collect()
 }
 
-/// Segments that the hosts have sent again so far.
-fn retransmits(site: &Site) -> Result<u64> {
-    let of = |text: String| retransmitted(&text).context("the kernel does not count retransmits");
-    site.hosts()
-        .into_iter()
-        .map(|host| {
-            let text = host
-                .netns()
-                .enter(|| fs::read_to_string("/proc/thread-self/net/snmp"))?;
-            of(text.context("cannot read /proc/thread-self/net/snmp")?)
-        })
-        .sum()
-}
-
-/// `RetransSegs` of the text of `/proc/net/snmp`.
-fn retransmitted(text: &str) -> Option<u64> {
-    let mut lines = text.lines().filter(|line| line.starts_with("Tcp:"));
-    let names = lines.next()?.split(' ');
-    let at = names.into_iter().position(|name| name == "RetransSegs")?;
-    lines.next()?.split(' ').nth(at)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retransmits_are_found_by_name() {
-        let text = "Ip: Forwarding\nIp: 1\nTcp: RtoMin RetransSegs InErrs\nTcp: 200 17 3\n";
-        assert_eq!(retransmitted(text), Some(17));
-        assert_eq!(retransmitted("Tcp: RtoMin\nTcp: 1\n"), None);
-    }
 
     #[test]
     fn paced_messages_come_at_their_rate() {
