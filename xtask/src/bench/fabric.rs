@@ -47,12 +47,7 @@ const SUBJECTS: [Subject; 11] = [
     Subject::SshTunnel,
 ];
 /// Those of `--quick`.
-const QUICK_SUBJECTS: [Subject; 4] = [
-    Subject::NoProxy,
-    Subject::Splice,
-    Subject::Auto,
-    Subject::Haproxy,
-];
+const QUICK_SUBJECTS: [Subject; 3] = [Subject::NoProxy, Subject::Auto, Subject::Haproxy];
 /// Where packets are lost.
 const LOSSY_SUBJECTS: [Subject; 2] = [Subject::NoProxy, Subject::Auto];
 /// Where endpoints are as installed: what their owners see today, and with whom in between.
