@@ -12,9 +12,11 @@ use super::apt::Apt;
 use super::{debian, say};
 use crate::{cmd, workspace};
 
-/// The package, and the program in it.
-const PACKAGE: &str = "chromium-headless-shell";
+/// The package, and what it looks for beside itself: unpacked also where this system has that.
+const PACKAGES: [&str; 2] = ["chromium-headless-shell", "chromium-common"];
+/// The program, and the last of the data that it does not start without.
 const PROGRAM: &str = "usr/lib/chromium/chromium-headless-shell";
+const DATA: &str = "usr/lib/chromium/icudtl.dat";
 
 /// An unpacked browser.
 #[derive(Clone, Debug)]
@@ -28,7 +30,7 @@ pub(crate) struct Browser {
 pub(crate) fn browser() -> Result<Browser> {
     let dir = workspace::toolchain();
     let root = dir.join("browser");
-    if !root.join(PROGRAM).is_file() {
+    if ![PROGRAM, DATA].iter().all(|file| root.join(file).is_file()) {
         fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
         install(&dir, &root).context(
             "the page cannot be rendered without a browser; it is complete without that",
@@ -70,10 +72,10 @@ fn install(dir: &Path, root: &Path) -> Result<()> {
 }
 
 fn fetch(apt: &Apt, dir: &Path, root: &Path) -> Result<()> {
-    let packages = debian::closure(apt, &[PACKAGE])?;
+    let packages = debian::closure(apt, &PACKAGES)?;
+    let [shell, _common] = PACKAGES;
     say(&format!(
-        "downloading {} and {} libraries",
-        PACKAGE,
+        "downloading {shell} and {} packages it needs",
         packages.len() - 1
     ));
     let debs = dir.join("browser.debs");
