@@ -1,7 +1,7 @@
 //! Spreads side by side: a box from the 25th to the 75th of 100 messages, whiskers to the 5th and
 //! the 99th.
 
-use super::axis::{Axis, short};
+use super::axis::{Axis, Scale, short};
 use super::look::{GRID_STROKE, Look};
 use super::svg::{Anchor, Svg};
 
@@ -12,6 +12,9 @@ const RIGHT: f64 = 60.0;
 const TOP: f64 = 28.0;
 const BOTTOM: f64 = 36.0;
 
+/// The factor on the lowest median from which a spread is far off.
+const FAR_OFF: f64 = 3.0;
+
 /// One box.
 #[derive(Clone, Debug)]
 pub(super) struct Spread {
@@ -21,13 +24,19 @@ pub(super) struct Spread {
     pub(super) at: [f64; 5],
 }
 
+impl Spread {
+    fn median(&self) -> f64 {
+        self.at[2]
+    }
+}
+
 /// Draws boxes below each other.
 pub(super) fn draw(title: &str, unit: &str, spreads: &[Spread]) -> String {
     let height = TOP + BOTTOM + ROW * spreads.len() as f64;
     let mut svg = Svg::new(WIDTH, height, title);
     svg.text((8.0, 16.0), Anchor::Start, "plot", title);
     let across = (LEFT, WIDTH - RIGHT);
-    let axis = Axis::around(spreads.iter().flat_map(|spread| spread.at), across);
+    let axis = axis(spreads, across);
     let foot = height - BOTTOM;
     for (value, text) in axis.marks(5) {
         let at = axis.place(value);
@@ -46,6 +55,26 @@ pub(super) fn draw(title: &str, unit: &str, spreads: &[Spread]) -> String {
     svg.finish()
 }
 
+/// The axis of all spreads; of those that are near the lowest where one far off would leave nothing to
+/// see of them.
+fn axis(spreads: &[Spread], across: (f64, f64)) -> Axis {
+    let lowest = spreads
+        .iter()
+        .map(Spread::median)
+        .fold(f64::INFINITY, f64::min);
+    let near = spreads
+        .iter()
+        .filter(|spread| spread.median() <= lowest * FAR_OFF);
+    let near = Axis::around(near.flat_map(|spread| spread.at), across);
+    // A logarithmic axis shows both.
+    match near.scale {
+        Scale::Linear => near,
+        Scale::Logarithmic | Scale::Nines => {
+            Axis::around(spreads.iter().flat_map(|spread| spread.at), across)
+        }
+    }
+}
+
 fn draw_one(svg: &mut Svg, axis: &Axis, middle: f64, spread: &Spread) {
     let Spread { name, look, at } = spread;
     let [p5, p25, p50, p75, p99] = at.map(|value| axis.place(value));
@@ -56,6 +85,12 @@ fn draw_one(svg: &mut Svg, axis: &Axis, middle: f64, spread: &Spread) {
         (class, look.colour),
         name,
     );
+    if at[0] > axis.range.1 || at[2] > axis.range.1 {
+        let text = format!("{} (beyond) →", short(rounded(at[2])));
+        let right = (axis.pixels.1, middle + 4.0);
+        svg.coloured(right, Anchor::End, ("tick", look.colour), &text);
+        return;
+    }
     let thin = super::svg::Stroke {
         width: 1.4,
         dashes: "",
@@ -107,6 +142,19 @@ mod tests {
         };
         let svg = draw("delay", "µs", &[spread]);
         assert!(svg.contains("23.5") && svg.contains("ssh -L"), "{svg}");
+    }
+
+    #[test]
+    fn one_that_is_far_off_leaves_the_others_their_room() {
+        let spread = |name: &str, factor: f64| Spread {
+            name: name.to_owned(),
+            look: Look::of(Subject::SshTunnel),
+            at: [29.0, 29.1, 29.2, 29.3, 30.0].map(|value| value * factor),
+        };
+        let near = [spread("direct", 1.0), spread("auto", 1.01)];
+        let far = [near.as_slice(), &[spread("ssh", 13.0)]].concat();
+        assert_eq!(axis(&near, (0.0, 1.0)), axis(&far, (0.0, 1.0)));
+        assert!(draw("delay", "ms", &far).contains("380 (beyond)"));
     }
 
     #[test]
