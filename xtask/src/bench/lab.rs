@@ -294,7 +294,9 @@ fn measure(
         let begun = Instant::now();
         let rest = check::background(tools.meter, BACKGROUND_WINDOW)?;
         results.meter.background.push(rest);
-        for visit in shuffled(groups.clone(), &mut random) {
+        for mut visit in shuffled(groups.clone(), &mut random) {
+            // Each repeat loses other packets, the same ones for every subject.
+            visit.ground.seed = wanted.seed.wrapping_add(repeat as u64);
             bar.show(&format!("repeat {}, {}", repeat + 1, words(&visit)));
             let samples = take(&visit, tools, (repeat, retakes))?;
             samples
