@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bpf_tests::capability::Capability;
+use bpf_tests::iperf::Sink;
 use bpf_tests::netns::{Netns, Place};
 use bpf_tests::process::Process;
 use bpf_tests::real::Parts;
@@ -46,21 +47,12 @@ fn iperf3_runs_both_ways_and_with_many_streams() -> Result<()> {
     require!(Capability::Netns, Ok(()));
     let netns = Netns::new("iperf")?;
     let place = Place::from(&netns);
-    let port = place.free_port(LOOPBACK)?;
-    let mut sink = place.command("iperf3");
-    sink.args([
-        "-s",
-        "--forceflush",
-        "-B",
-        "127.0.0.1",
-        "-p",
-        &port.to_string(),
-    ]);
-    let sink = Process::spawn(sink)?;
-    sink.wait_for_line(PATIENCE, |line| line.contains("listening").then_some(()))?;
-    let (_pair, listener) = pair(place, SocketAddr::new(LOOPBACK, port))?;
+    let sink = Sink::start(place, LOOPBACK, Duration::from_secs(1), None)?;
+    let (_pair, listener) = pair(place, sink.address())?;
     let port = listener.port().to_string();
+    // --bidir tells its two connections apart by the order in which they arrive.
     for mode in [&[][..], &["-R"], &["--bidir"], &["-P", "32"]] {
+        let mark = sink.mark();
         let mut load = place.command("iperf3");
         load.args([
             "-c",
@@ -87,6 +79,7 @@ fn iperf3_runs_both_ways_and_with_many_streams() -> Result<()> {
             _ => 1,
         };
         assert_eq!(streams, wanted, "{mode:?}");
+        sink.wait_until_free(mark)?;
     }
     Ok(())
 }

@@ -15,7 +15,8 @@
 //!
 //! Invariants: a descriptor for dialling is reserved before a connection is accepted, so a host
 //! short of them leaves connections in the backlog and never holds half of a pair; nothing is read
-//! from an accepted socket before a plane has both.
+//! from an accepted socket before a plane has both; connections of one listener dial in the order in
+//! which they were accepted.
 
 mod accept;
 mod admission;

@@ -173,7 +173,9 @@ impl Lane {
             _of_session: self.route.admission.admit(room.of_session),
             _of_gateway: self.route.gateway.admission.admit(room.of_gateway),
         };
-        let connection = Connection::new(downstream, from, prepared, places);
+        // Here, not in the connection's own task: tasks run in no order.
+        let begun = self.route.dialer.begin(prepared);
+        let connection = Connection::new(downstream, from, begun, places);
         tokio::spawn(connection.serve(Arc::clone(&self.route)));
     }
 

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::accept::Places;
-use super::dial::{Dialled, Prepared, Refusal, RefusalReason};
+use super::dial::{Begun, Dialled, Refusal, RefusalReason};
 use super::open::{OpenConnection, OpenConnections};
 use super::{AcceptedFrom, Route};
 use crate::connection_log::ConnectionLog;
 use crate::dataplane::live::RelayOrder;
 use crate::dataplane::{EndReason, Plane, StreamPair, Transferred};
 
-/// An accepted connection that has no target yet. Early bytes stay in the kernel until a plane has
+/// An accepted connection that dials its target. Early bytes stay in the kernel until a plane has
 /// both sockets.
 pub(super) struct Connection {
     downstream: TcpStream,
     from: AcceptedFrom,
-    prepared: Prepared,
+    begun: Begun,
     places: Places,
     accepted_at: Instant,
 }
@@ -26,13 +26,13 @@ impl Connection {
     pub(super) fn new(
         downstream: TcpStream,
         from: AcceptedFrom,
-        prepared: Prepared,
+        begun: Begun,
         places: Places,
     ) -> Self {
         Self {
             downstream,
             from,
-            prepared,
+            begun,
             places,
             accepted_at: Instant::now(),
         }
@@ -43,11 +43,11 @@ impl Connection {
         let Self {
             downstream,
             from,
-            prepared,
+            begun,
             places,
             accepted_at,
         } = self;
-        match dial(&route, prepared, &downstream).await {
+        match dial(&route, begun, &downstream).await {
             Ok(Dialled { stream, address }) => {
                 let pair = StreamPair {
                     downstream,
@@ -114,14 +114,10 @@ impl Drop for Relayed {
     }
 }
 
-async fn dial(
-    route: &Route,
-    prepared: Prepared,
-    downstream: &TcpStream,
-) -> Result<Dialled, Refusal> {
+async fn dial(route: &Route, begun: Begun, downstream: &TcpStream) -> Result<Dialled, Refusal> {
     tokio::select! {
         biased;
-        dialled = route.dialer.dial(prepared, downstream) => dialled,
+        dialled = route.dialer.dial(begun, downstream) => dialled,
         () = route.aborted() => Err(Refusal::without_attempts(RefusalReason::Stopping)),
     }
 }

@@ -43,6 +43,13 @@ pub(super) struct Prepared {
     socket: OwnedFd,
 }
 
+/// A dial under way: its first SYN is sent.
+pub(super) struct Begun {
+    targets: Arc<Targets>,
+    turn: usize,
+    started: Started,
+}
+
 /// A connection to a target.
 #[derive(Debug)]
 pub(super) struct Dialled {
@@ -197,19 +204,33 @@ impl Dialer {
         Ok(socket)
     }
 
-    /// Connects to the first address that answers, beginning with the prepared one.
-    pub(super) async fn dial(
-        &self,
-        prepared: Prepared,
-        downstream: &TcpStream,
-    ) -> Result<Dialled, Refusal> {
+    /// Sends the SYN to the first address. Whoever calls this in the order of its accepts dials in
+    /// that order: programs that open several connections know them apart by it (iperf3 --bidir).
+    pub(super) fn begin(&self, prepared: Prepared) -> Begun {
         let Prepared {
             targets,
             turn,
             first,
             socket,
         } = prepared;
-        let started = self.start(socket, first);
+        Begun {
+            targets,
+            turn,
+            started: self.start(socket, first),
+        }
+    }
+
+    /// Connects to the first address that answers, beginning with the one begun with.
+    pub(super) async fn dial(
+        &self,
+        begun: Begun,
+        downstream: &TcpStream,
+    ) -> Result<Dialled, Refusal> {
+        let Begun {
+            targets,
+            turn,
+            started,
+        } = begun;
         if let Started {
             address,
             outcome: Ok(Outcome::Connected(socket)),
@@ -275,7 +296,7 @@ impl Dialer {
         }
     }
 
-    /// As [`begin`], unless it would lead back to us. A name may have come to point here since its
+    /// As [`connect`], unless it would lead back to us. A name may have come to point here since its
     /// target was accepted.
     fn start(&self, socket: OwnedFd, address: SocketAddr) -> Started {
         if self.own.reach(address) {
@@ -283,7 +304,7 @@ impl Dialer {
             let outcome = Err(io::Error::new(ErrorKind::ConnectionRefused, message));
             return Started { address, outcome };
         }
-        begin(socket, address)
+        connect(socket, address)
     }
 
     async fn attempt(
@@ -310,7 +331,7 @@ impl Dialer {
 }
 
 /// Begins to connect, and sees whether that is all there is to do.
-fn begin(socket: OwnedFd, address: SocketAddr) -> Started {
+fn connect(socket: OwnedFd, address: SocketAddr) -> Started {
     let outcome = match rustix::net::connect(&socket, &address) {
         Ok(()) => Ok(Outcome::Connected(socket)),
         Err(Errno::INPROGRESS | Errno::INTR) => look(socket),

@@ -104,6 +104,28 @@ fn targets_take_turns_and_one_that_is_down_is_passed_over() {
 }
 
 #[test]
+fn connections_reach_the_target_in_the_order_in_which_they_were_opened() {
+    let (listener, address) = target();
+    let gateway = Gateway::before(&[address], &[]);
+    for round in 0..10 {
+        let opened: Vec<TcpStream> = (0..100_u8)
+            .map(|number| {
+                let mut connection = gateway.connect();
+                connection.write_all(&[number]).unwrap();
+                connection
+            })
+            .collect();
+        for expected in 0..100 {
+            let mut number = [0];
+            accept(&listener).read_exact(&mut number).unwrap();
+            assert_eq!(number, [expected], "round {round}");
+        }
+        drop(opened);
+    }
+    gateway.stop();
+}
+
+#[test]
 fn every_listener_relays_by_address_and_by_name_over_ipv4_and_ipv6() {
     let (listener, address) = target();
     let by_name = format!("localhost:{}", address.port());

@@ -31,7 +31,9 @@ impl Dialling {
     }
 
     async fn dial(&self, prepared: Prepared, downstream: &TcpStream) -> Result<Dialled, Refusal> {
-        self.dialer.dial(prepared, downstream).await
+        self.dialer
+            .dial(self.dialer.begin(prepared), downstream)
+            .await
     }
 }
 
