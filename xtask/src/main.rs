@@ -8,6 +8,7 @@ mod ci;
 mod cmd;
 mod deny;
 mod lab;
+mod median;
 mod profile;
 mod run;
 mod setup;

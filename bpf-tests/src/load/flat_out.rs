@@ -9,8 +9,9 @@
 //!
 //! The stream does not pause between two sizes: a relay's buffers, once full, stay full, and so a
 //! window sees what lasts and not how they fill. A write is one message, as an application that
-//! streams frames makes it, and a read asks for as much. The same streams can be used again:
-//! nothing is left in them.
+//! streams frames makes it, and a read asks for as much. Every byte is compared, behind the header
+//! with a pattern that all messages share. The same streams can be used again: nothing is left in
+//! them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -20,11 +21,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::traffic::Pattern;
+
 /// Bytes at the start of a message: its number, and the size of the one that follows it.
 const HEADER: usize = 16;
 
 /// The most bytes of a message: what is more was not written by the sender.
 const LARGEST: usize = 64 << 20;
+
+/// Any would do: the messages of all streams carry the same bytes.
+const SEED: u64 = 0x5C15_7EA4;
 
 /// As the size of what follows: nothing does.
 const NOTHING: usize = 0;
@@ -144,7 +150,7 @@ impl FlatOut {
     }
 
     fn send(&self, mut near: &TcpStream, mut size: usize) -> Result<()> {
-        let mut message = vec![0; size];
+        let mut message = message_of(size);
         for number in 0_u64.. {
             let next = self.size.load(Ordering::Acquire);
             message[..8].copy_from_slice(&number.to_le_bytes());
@@ -156,7 +162,7 @@ impl FlatOut {
             }
             if next != size {
                 size = next;
-                message.resize(size, 0);
+                message = message_of(size);
             }
         }
         Ok(())
@@ -173,6 +179,7 @@ impl FlatOut {
     }
 
     fn read_all(&self, mut far: &TcpStream, mut size: usize) -> Result<()> {
+        let mut expected = message_of(size);
         let mut message = vec![0; size];
         for number in 0_u64.. {
             let mut filled = 0;
@@ -180,6 +187,14 @@ impl FlatOut {
                 let read = far.read(&mut message[filled..]);
                 let read = read.with_context(|| format!("message {number} did not arrive"))?;
                 ensure!(read > 0, "the stream ended within message {number}");
+                // At once, while it is in the cache.
+                let new = filled.max(HEADER.min(filled + read))..filled + read;
+                ensure!(
+                    message[new.clone()] == expected[new.clone()],
+                    "message {number} was changed between its bytes {} and {}",
+                    new.start,
+                    new.end
+                );
                 filled += read;
                 self.arrived.fetch_add(read as u64, Ordering::Relaxed);
             }
@@ -195,6 +210,7 @@ impl FlatOut {
             if next != size {
                 check(next)?;
                 size = next;
+                expected = message_of(size);
                 message.resize(size, 0);
                 self.turned.fetch_add(1, Ordering::Release);
             }
@@ -209,6 +225,13 @@ fn check(size: usize) -> Result<()> {
         "a message of {size} bytes: it must hold its header of {HEADER} and have at most {LARGEST}"
     );
     Ok(())
+}
+
+/// A message, its header still to be written.
+fn message_of(size: usize) -> Vec<u8> {
+    let mut message = vec![0; size];
+    Pattern::new(SEED).fill(0, &mut message);
+    message
 }
 
 fn number_in(bytes: &[u8]) -> u64 {
@@ -269,12 +292,21 @@ mod tests {
     }
 
     #[test]
-    fn a_message_out_of_place_is_an_error() {
-        let pairs = [pair()];
-        (&pairs[0].0).write_all(&[9; 4_096]).unwrap();
+    fn a_message_out_of_place_or_changed_is_an_error() {
         let turn = |load: &FlatOut| load.turn_to(512);
-        let error = FlatOut::run(&pairs, 4_096, turn).unwrap_err().to_string();
-        assert!(error.contains("in the place of 0"), "{error}");
+        for (at, complaint) in [
+            (0, "in the place of 0"),
+            (HEADER, "changed"),
+            (4_095, "changed"),
+        ] {
+            let pairs = [pair()];
+            let mut message = message_of(4_096);
+            message[..HEADER].fill(0);
+            message[at] ^= 1;
+            (&pairs[0].0).write_all(&message).unwrap();
+            let error = FlatOut::run(&pairs, 4_096, turn).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
+        }
     }
 
     #[test]

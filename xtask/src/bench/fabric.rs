@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::lab::{Suite, Usual, Wanted, group, those};
 use super::net::Net;
 use super::scene::{Load, Regime, Setting};
-use super::session::Visit;
+use super::session::{LOSSY_WARM_UP, Visit, WARM_UP_TRIPS};
 use super::subject::Subject;
 
 /// Message sizes of a full run, bytes.
@@ -134,14 +134,15 @@ impl Suite for Fabric {
     fn settings(&self) -> Vec<String> {
         vec![
             format!(
-                "Link-bound: one connection for all sizes, after a warm-up of 30 round trips; {} ms per size. Messages of {} KiB at half the link's rate, open loop, for delay and jitter.",
+                "Link-bound: one connection for all sizes, after a warm-up of {WARM_UP_TRIPS:.0} round trips; {} ms per size. Messages of {} KiB at half the link's rate, open loop, for delay and jitter.",
                 LINK_BOUND.as_millis(),
                 PACED_SIZE / 1_024
             ),
             format!(
-                "With loss: every segment is lost with a probability of {} %, from 24 ms on; {} s after 6 s of warm-up.",
+                "With loss: every segment is lost with a probability of {} %, from 24 ms on; {} s after {} s of warm-up.",
                 f64::from(LOSS_PPM) / 1e4,
-                LOSSY.duration.as_secs_f64()
+                LOSSY.duration.as_secs_f64(),
+                LOSSY_WARM_UP.as_secs()
             ),
             "Endpoints as installed: producer and consumer have the buffers that Linux comes with; from 58 ms on, 0.7 s.".to_owned(),
             "CPU-bound: speed first, cost by the CPU meter in a second pass over the same connection. On the shortest path all subjects, on the others direct, splice, auto and haproxy: what a byte costs does not depend on the distance.".to_owned(),

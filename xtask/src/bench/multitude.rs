@@ -23,8 +23,8 @@ use super::idle_clock::Reading;
 use super::metric::Metric;
 use super::scene::Load;
 use super::session::{Take, Tools, Visit, memory_kib, rest};
-use super::stats::median;
 use super::subject::Subject;
+use crate::median::median;
 
 /// Connections of one relay at most, the same for every subject: s2cs counts three descriptors for
 /// each and takes no more than the limit on open files allows, which is 20,000 where nobody has

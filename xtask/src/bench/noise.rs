@@ -13,7 +13,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stats::{Random, bootstrap, median};
+use super::stats::{Random, bootstrap};
+use crate::median::median;
 
 /// The bootstrap's seed. Fixed: the same samples give the same page, whoever computes it.
 const BOOTSTRAP_SEED: u64 = 0x5c15_7ea3;

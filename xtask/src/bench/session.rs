@@ -41,7 +41,7 @@ const WARM_UP_SIZE: usize = 65_536;
 
 /// Round trips until a window grew to [`LINK_RATE`] over the longest path, overshot, and what was lost
 /// then was sent again: after 14 the next second still saw it.
-const WARM_UP_TRIPS: f64 = 30.0;
+pub(super) const WARM_UP_TRIPS: f64 = 30.0;
 
 /// About what making the network and starting the subject take.
 const SETTING_UP: Duration = Duration::from_millis(900);
@@ -54,7 +54,7 @@ const LEAST_WARM_UP: Duration = Duration::from_millis(700);
 
 /// Warm-up where packets are lost: a window that began at the whole link has to come down loss by
 /// loss.
-const LOSSY_WARM_UP: Duration = Duration::from_secs(6);
+pub(super) const LOSSY_WARM_UP: Duration = Duration::from_secs(6);
 
 /// One visit.
 #[derive(Clone, Debug, PartialEq)]

@@ -53,17 +53,6 @@ pub(crate) struct Estimate {
     pub(crate) high: f64,
 }
 
-/// The middle of `values`; `None` when there are none.
-pub(super) fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let upper = *sorted.get(sorted.len() / 2)?;
-    if sorted.len() % 2 == 1 {
-        return Some(upper);
-    }
-    Some(f64::midpoint(sorted[sorted.len() / 2 - 1], upper))
-}
-
 /// Estimates a figure that `of` computes from a choice of repeats (indices below `repeats`, any
 /// of them several times or not at all). Choosing whole repeats keeps together what was measured
 /// side by side, so a ratio's interval does not grow by the drift that both its sides share.
@@ -98,13 +87,7 @@ pub(super) fn percentile<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_median_is_the_middle_or_between_the_two_middles() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
-        assert_eq!(median(&[]), None);
-    }
+    use crate::median::median;
 
     #[test]
     fn percentiles_are_nearest_ranks() {

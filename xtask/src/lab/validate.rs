@@ -12,6 +12,7 @@ use bpf_tests::topology::{Family, LinkOptions, Published, TcpOptions, TwoGateway
 use bpf_tests::wan::WanOptions;
 
 use super::row;
+use crate::median::median;
 
 /// What the line carries where goodput is compared, bits per second: little enough that neither
 /// program waits for a CPU.
@@ -93,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 impl Comparison {
     fn ratio(&self) -> f64 {
-        row::median(self.ours.clone()) / row::median(self.others.clone())
+        middle(&self.ours) / middle(&self.others)
     }
 
     fn is_apart(&self) -> bool {
@@ -101,7 +102,7 @@ impl Comparison {
     }
 
     fn print(&self) {
-        let figure = |values: &[f64]| format!("{:.2} {}", row::median(values.to_vec()), self.unit);
+        let figure = |values: &[f64]| format!("{:.2} {}", middle(values), self.unit);
         let verdict = if self.is_apart() {
             "APART"
         } else if self.judged {
@@ -118,6 +119,11 @@ impl Comparison {
         ];
         row::print(self.name, &cells);
     }
+}
+
+/// 0 of none: then nothing was measured, and the ratio says so.
+fn middle(values: &[f64]) -> f64 {
+    median(values).unwrap_or_default()
 }
 
 /// What all comparisons have in common.

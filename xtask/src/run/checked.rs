@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use bpf_tests::traffic::Pattern;
 use rustix::net::sockopt::{self, Timeout};
 
 use super::path::Path;
@@ -20,7 +21,7 @@ pub(super) const BYTES: usize = 256 << 20;
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Period of the pattern: a prime, so that no buffer's size divides it.
 const PERIOD: usize = 1_048_573;
-/// Any start but zero would do; the same one makes every run alike.
+/// Any would do; the same one makes every run alike.
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Compares what arrives at one address with what was sent.
@@ -126,16 +127,11 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// One period of bytes without a pattern of their own (xorshift).
+/// One period of bytes that do not repeat within it.
 fn pattern() -> Vec<u8> {
-    let mut state = SEED;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 56) as u8
-    };
-    (0..PERIOD).map(|_| next()).collect()
+    let mut bytes = vec![0; PERIOD];
+    Pattern::new(SEED).fill(0, &mut bytes);
+    bytes
 }
 
 #[cfg(test)]

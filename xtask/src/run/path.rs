@@ -13,6 +13,7 @@ use super::screen::Screen;
 use super::session::Session;
 use super::summary::{Moved, Row};
 use super::watch::{PlaneSource, PlaneWatch};
+use crate::median::median;
 
 /// How long a gateway may take to log a connection's end after both peers are gone.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
@@ -183,8 +184,8 @@ impl<'a> Path<'a> {
         let mut row = Row {
             name: self.name,
             spread: spread(&self.samples),
-            bits_per_second: median(self.samples.iter().map(|sample| sample.bits_per_second)),
-            machine_cpu: median(self.samples.iter().map(|sample| sample.cpu.machine)),
+            bits_per_second: median_of(self.samples.iter().map(|sample| sample.bits_per_second)),
+            machine_cpu: median_of(self.samples.iter().map(|sample| sample.cpu.machine)),
             lost: self.lost,
             ..Row::default()
         };
@@ -194,7 +195,7 @@ impl<'a> Path<'a> {
                 .samples
                 .iter()
                 .filter_map(|it| it.cpu.processes.get(index));
-            row.gateway_cpu.extend(median(cpu.copied()));
+            row.gateway_cpu.extend(median_of(cpu.copied()));
             row.moved = row.moved + moved(&closed);
             row.lost += closed.iter().map(lost).sum::<u64>();
             row.mismatches += gateway.messages("ledger mismatch").len();
@@ -280,29 +281,10 @@ fn spread(samples: &[Sample]) -> Option<f64> {
     Some(fastest / slowest.max(1.0))
 }
 
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = values.get(middle).copied()?;
-    match values.len() % 2 {
-        0 => Some(f64::midpoint(upper, values[middle - 1])),
-        _ => Some(upper),
-    }
+fn median_of(values: impl Iterator<Item = f64>) -> Option<f64> {
+    median(&values.collect::<Vec<_>>())
 }
 
 fn one_line(words: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_an_even_count_lies_between_the_middle_two() {
-        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), Some(2.5));
-        assert_eq!(median([9.0, 1.0, 3.0].into_iter()), Some(3.0));
-        assert_eq!(median(std::iter::empty()), None);
-    }
 }

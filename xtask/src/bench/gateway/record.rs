@@ -9,8 +9,9 @@ use crate::bench::machine::Machine;
 use crate::bench::meter::MeterFacts;
 use crate::bench::metric::Metric;
 use crate::bench::others::DISTURBED;
-use crate::bench::stats::{Estimate, median};
+use crate::bench::stats::Estimate;
 use crate::bench::subject::{Subject, SubjectFacts};
+use crate::median::median;
 
 /// Raised when a reader of older files would misread a newer one.
 pub(crate) const FORMAT: u32 = 1;

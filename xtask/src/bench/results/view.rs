@@ -6,8 +6,8 @@ use super::{Results, SHARES, Spread};
 use crate::bench::metric::Metric;
 use crate::bench::noise::Figure;
 use crate::bench::scene::{BUSIEST, Load, Regime, Scene};
-use crate::bench::stats::median;
 use crate::bench::subject::Subject;
+use crate::median::median;
 
 type Repeats = BTreeMap<usize, f64>;
 
