@@ -37,6 +37,8 @@ struct Lines {
     closed_count: u64,
     /// Everything but the lines of closed connections.
     other: Vec<LogLine>,
+    /// Of these, those about refused connections, as they were written.
+    refusals: Vec<String>,
     /// What must not be there: lines at level ERROR, broken lines, a panic's words.
     faults: Vec<String>,
 }
@@ -139,6 +141,13 @@ impl Log {
             .collect()
     }
 
+    /// The lines so far, as they were written, about connections that were refused.
+    pub(super) fn refusals(&self) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.pull(&*self.relay);
+        lines.refusals.clone()
+    }
+
     /// What a run in which nothing went wrong does not log.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut lines = self.lines();
@@ -187,6 +196,8 @@ impl Lines {
         };
         if line.level == "ERROR" {
             self.faults.push(text);
+        } else if line.message == REFUSED {
+            self.refusals.push(text);
         }
         if line.message != CLOSED {
             self.other.push(line);

@@ -18,6 +18,8 @@ use super::mount::Mount;
 /// How long the gateway may take until it listens: its self-test takes a few hundred milliseconds
 /// on an idle machine.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the gateway may take to dial.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(20);
 /// How long the gateway may take to end once it has nothing left to do.
 const END_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -67,6 +69,9 @@ impl Gateway {
                 "json",
                 "--plane",
                 mount.plane().as_str(),
+                // Its own limit is in real seconds, on an emulated machine too.
+                "--connect-timeout",
+                &format!("{}s", stretched(CONNECT_PATIENCE).as_secs()),
             ])
             .args([
                 "--listen",

@@ -303,14 +303,18 @@ impl<'m> Rig<'m> {
         Ok(())
     }
 
-    /// Adds what the gateway said to a failure: its errors, and its last lines once it has seen the
-    /// ends go away.
+    /// Adds what the gateway said to a failure: its errors, whom it refused, and its last lines once
+    /// it has seen the ends go away.
     pub(super) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
         let (_, seen) = self.relay.lines_from(usize::MAX);
         self.relay.wait_for_lines_beyond(seen, LAST_WORDS_PATIENCE);
         let faults = self.log.faults().join("\n");
+        let refusals = self.log.refusals().join("\n");
         let tail = self.relay.tail();
-        anyhow!("{error:#}\nthe gateway's errors:\n{faults}\nits last lines:\n{tail}")
+        anyhow!(
+            "{error:#}\nthe gateway's errors:\n{faults}\nwhom it refused:\n{refusals}\nits last \
+             lines:\n{tail}"
+        )
     }
 
     /// The gateway must say that it runs the plane under test; on routed ground, where there are

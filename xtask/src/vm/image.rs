@@ -50,6 +50,9 @@ impl Payload {
             libraries.extend(libraries_of(path)?);
             files.push((format!("{TESTS}/{name}"), without_debug(path, scratch)?));
         }
+        // Where contract_can_fail looks for it: beside itself.
+        let naive = workspace::target().join("bpf/naive");
+        files.push((format!("{TESTS}/bpf/naive"), read(&naive)?));
         for name in PROGRAMS {
             let path = cmd::find(name).with_context(|| format!("{name} is not installed"))?;
             libraries.extend(libraries_of(&path)?);
