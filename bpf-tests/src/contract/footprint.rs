@@ -86,18 +86,17 @@ impl fmt::Display for Footprint {
     }
 }
 
-/// What reading about a thread that has ended gives: ENOENT, or ESRCH when its file was open.
-const NO_ENTRY: i32 = Errno::NOENT.raw_os_error();
-const NO_PROCESS: i32 = Errno::SRCH.raw_os_error();
-
 /// How often the threads of a process have gone to sleep and been woken since it started.
 pub(super) fn wake_ups(process: u32) -> Result<u64> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{process}/task"))? {
         let status = match fs::read_to_string(task?.path().join("status")) {
-            // It ended since it was listed.
-            Err(error) if matches!(error.raw_os_error(), Some(NO_ENTRY | NO_PROCESS)) => continue,
-            status => status?,
+            Ok(status) => status,
+            Err(error) => match Errno::from_io_error(&error) {
+                // It ended since it was listed, or since its file was opened.
+                Some(Errno::NOENT | Errno::SRCH) => continue,
+                _ => return Err(error.into()),
+            },
         };
         sum += field(&status, "voluntary_ctxt_switches:")?;
     }

@@ -19,7 +19,7 @@ const LINE_PATIENCE: Duration = Duration::from_secs(20);
 /// The message of the line that a connection leaves behind.
 const CLOSED: &str = "connection closed";
 /// The message of the line about a connection for which there was no upstream connection.
-const REFUSED: &str = "connection refused";
+pub(super) const REFUSED: &str = "connection refused";
 
 /// The log of one gateway.
 pub struct Log {
@@ -37,8 +37,6 @@ struct Lines {
     closed_count: u64,
     /// Everything but the lines of closed connections.
     other: Vec<LogLine>,
-    /// Of these, those about refused connections, as they were written.
-    refusals: Vec<String>,
     /// What must not be there: lines at level ERROR, broken lines, a panic's words.
     faults: Vec<String>,
 }
@@ -141,13 +139,6 @@ impl Log {
             .collect()
     }
 
-    /// The lines so far, as they were written, about connections that were refused.
-    pub(super) fn refusals(&self) -> Vec<String> {
-        let mut lines = self.lines();
-        lines.pull(&*self.relay);
-        lines.refusals.clone()
-    }
-
     /// What a run in which nothing went wrong does not log.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut lines = self.lines();
@@ -196,8 +187,6 @@ impl Lines {
         };
         if line.level == "ERROR" {
             self.faults.push(text);
-        } else if line.message == REFUSED {
-            self.refusals.push(text);
         }
         if line.message != CLOSED {
             self.other.push(line);

@@ -18,7 +18,7 @@ use crate::traffic::{Endpoint, Pattern, Watch};
 use super::closed::Closed;
 use super::connection::Connection;
 use super::faulty::StandIn;
-use super::log::Log;
+use super::log::{Log, REFUSED};
 use super::mount::{Ground, Mount};
 use super::relay::{Gateway, Relay};
 use super::setup::Setup;
@@ -309,10 +309,10 @@ impl<'m> Rig<'m> {
         let (_, seen) = self.relay.lines_from(usize::MAX);
         self.relay.wait_for_lines_beyond(seen, LAST_WORDS_PATIENCE);
         let faults = self.log.faults().join("\n");
-        let refusals = self.log.refusals().join("\n");
+        let refusals = self.log.lines_so_far(REFUSED);
         let tail = self.relay.tail();
         anyhow!(
-            "{error:#}\nthe gateway's errors:\n{faults}\nwhom it refused:\n{refusals}\nits last \
+            "{error:#}\nthe gateway's errors:\n{faults}\nwhom it refused: {refusals:?}\nits last \
              lines:\n{tail}"
         )
     }
