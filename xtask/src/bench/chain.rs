@@ -15,6 +15,7 @@ use bpf_tests::netns::Netns;
 use bpf_tests::topology::{
     Family, Host, LinkOptions, Published, TcpOptions, Topology, TwoGateways, TwoOptions,
 };
+use bpf_tests::wan::WanOptions;
 
 use super::net::Net;
 use super::process_tree::ProcessTree;
@@ -26,11 +27,15 @@ use super::subject::{Maker, Subject};
 /// two cores mostly idle, with any subject that does not encrypt.
 pub(super) const LINK_RATE: u64 = 1_000_000_000;
 
+/// Round trips that the queue before a capped line holds.
+const QUEUE_TRIPS: f64 = 1.5;
+
 /// Bytes of a packet, as on FABRIC.
 const MTU: u32 = 9_000;
 
 /// The most bytes of a socket's buffers, on every host: what fills [`LINK_RATE`], and three times
-/// that, over the longest path. All hosts have it, so direct is as well tuned as a relay.
+/// that, over the longest path. All hosts have it, so direct is as well tuned as a relay. A capped
+/// line has its own limit for what is received ([`fits`]).
 const BUFFER: u32 = 128 << 20;
 
 /// The most bytes of a socket's receive and send buffers where nobody has set anything: what
@@ -79,6 +84,7 @@ impl Site {
             ..LinkOptions::default()
         };
         let rate = (ground.regime == Regime::LinkBound).then_some(LINK_RATE);
+        let mut window = BUFFER;
         let site = match published(ground.net) {
             None => Self::One(Box::new(Topology::one(&LinkOptions { rate, ..lan })?)),
             Some(path) => {
@@ -86,16 +92,17 @@ impl Site {
                     lan,
                     ..path.options()
                 };
-                options.wan.rate = rate;
-                options.wan.queue = options.wan.queue.max(options.wan.rtt);
+                options.wan = line(options.wan, rate);
                 if let Setting::Lossy { ppm } = ground.setting {
                     options.wan.loss = f64::from(ppm) / 1e6;
+                } else {
+                    window = fits(&options.wan).unwrap_or(BUFFER).min(BUFFER);
                 }
                 options.wan.seed = ground.seed;
                 Self::Two(Box::new(TwoGateways::new(&options)?))
             }
         };
-        site.tune(ground.setting)?;
+        site.tune(ground.setting, window)?;
         Ok(site)
     }
 
@@ -135,7 +142,7 @@ impl Site {
         inner.unwrap_or_default().to_vec()
     }
 
-    fn tune(&self, setting: Setting) -> Result<()> {
+    fn tune(&self, setting: Setting, window: u32) -> Result<()> {
         let options = |most_received, most_sent| TcpOptions {
             receive_buffer: Some([4_096, 131_072, most_received]),
             send_buffer: Some([4_096, 65_536, most_sent]),
@@ -147,7 +154,7 @@ impl Site {
             host.tune(&match setting {
                 Setting::AsInstalled if is_end => options(INSTALLED.0, INSTALLED.1),
                 Setting::AsInstalled | Setting::Tuned | Setting::Lossy { .. } => {
-                    options(BUFFER, BUFFER)
+                    options(window, BUFFER)
                 }
             })?;
             // A load that pauses between two sizes is not to start anew.
@@ -158,6 +165,25 @@ impl Site {
     }
 }
 
+/// `wan`, capped, behind its queue.
+fn line(wan: WanOptions, rate: Option<u64>) -> WanOptions {
+    WanOptions {
+        rate,
+        queue: wan.queue.max(wan.rtt.mul_f64(QUEUE_TRIPS)),
+        ..wan
+    }
+}
+
+/// Bytes that a capped line and the queue before it hold, as the size of receive buffers: of those
+/// Linux offers the sender half at least and never all, so a stream fills the line, with
+/// [`QUEUE_TRIPS`], and cannot overflow the queue. With larger ones it did so once, after seconds,
+/// and for a second or more told of nothing else. Not by the send buffer: a sender that waits for
+/// room in it, and not for its window, puts each small message into a packet of its own.
+fn fits(wan: &WanOptions) -> Option<u32> {
+    let bytes = wan.rate? as f64 / 8.0 * (wan.rtt + wan.queue).as_secs_f64();
+    Some(bytes as u32)
+}
+
 /// How hosts and links are set, for the report.
 pub(super) fn settings() -> Vec<String> {
     vec![
@@ -165,11 +191,11 @@ pub(super) fn settings() -> Vec<String> {
             "MTU {MTU} as on FABRIC, segmentation left to the devices, receive packet steering on every veth so that a sender that changes cores does not reorder."
         ),
         format!(
-            "Link-bound: the line between the gateways (with one gateway, the producer's link) is capped at {} Gb/s, behind a queue of one round trip (20 ms at least). CPU-bound: nothing is capped.",
+            "Link-bound: the line between the gateways (with one gateway, the producer's link) is capped at {} Gb/s, behind a queue of {QUEUE_TRIPS} round trips (20 ms at least). CPU-bound: nothing is capped.",
             LINK_RATE as f64 / 1e9
         ),
         format!(
-            "Buffers of up to {} MiB on every host and {CONTROL} (*endpoints as installed*: 6 MiB to receive and 4 MiB to send on producer and consumer, Linux's own maxima). No slow start after idle.",
+            "Buffers of up to {} MiB on every host, receive buffers before a capped line what it and its queue hold (except with losses), and {CONTROL} (*endpoints as installed*: 6 MiB to receive and 4 MiB to send on producer and consumer, Linux's own maxima). No slow start after idle.",
             BUFFER >> 20
         ),
         "Direct (no proxy): the gateways route, nobody relays. With two gateways every relay runs on both; stunnel and ssh have an end on each, and with one gateway the far end on the consumer.".to_owned(),
@@ -257,5 +283,29 @@ fn spot(host: &Host) -> Spot<'_> {
     Spot {
         netns: host.netns(),
         address: host.ip(Family::V4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_window_fills_the_line_and_never_overflows_its_queue() {
+        for path in Published::ALL {
+            let wan = line(path.options().wan, Some(LINK_RATE));
+            let receive = f64::from(fits(&wan).unwrap());
+            let of = |time: Duration| LINK_RATE as f64 / 8.0 * time.as_secs_f64();
+            assert!(receive / 2.0 >= of(wan.rtt), "{path:?}");
+            assert!(receive <= of(wan.rtt) + of(wan.queue), "{path:?}");
+            assert!(receive < f64::from(BUFFER), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn an_uncapped_line_limits_nobody() {
+        assert_eq!(fits(&line(Published::Wan.options().wan, None)), None);
     }
 }

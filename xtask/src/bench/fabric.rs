@@ -12,11 +12,12 @@ use std::time::Duration;
 use super::lab::{Suite, Usual, Wanted, group, those};
 use super::net::Net;
 use super::scene::{Load, Regime, Setting};
-use super::session::{LOSSY_WARM_UP, Visit, WARM_UP_TRIPS};
+use super::session::{LOSSY_WARM_UP, PACED_FOR, Visit, WARM_UP_TRIPS};
 use super::subject::Subject;
 
-/// Message sizes of a full run, bytes.
-const SIZES: [u32; 4] = [512, 4_096, 65_536, 1 << 20];
+/// Message sizes of a full run, bytes: that of the warm-up first, because each change waits until what
+/// the path holds has arrived.
+const SIZES: [u32; 4] = [65_536, 1 << 20, 4_096, 512];
 /// Those of `--quick`.
 const QUICK_SIZES: [u32; 3] = [512, 16_384, 1 << 20];
 /// Bytes of a message where its size is not the question.
@@ -26,10 +27,10 @@ const PACED_SIZE: u32 = 16_384;
 /// Packets of a million that are lost, where some are.
 const LOSS_PPM: u32 = 100;
 
-/// How long a link-bound load is measured.
+/// How long a link-bound load flat out is measured.
 const LINK_BOUND: Duration = Duration::from_millis(300);
 /// Flat out on all cores.
-const CPU_BOUND: Duration = Duration::from_millis(600);
+const CPU_BOUND: Duration = Duration::from_millis(900);
 
 /// Subjects of a full run: all that bridge two gateways. `haproxy` with and without splicing do
 /// not differ where the link is the limit, and so the first is only CPU-bound.
@@ -134,9 +135,10 @@ impl Suite for Fabric {
     fn settings(&self) -> Vec<String> {
         vec![
             format!(
-                "Link-bound: one connection for all sizes, after a warm-up of {WARM_UP_TRIPS:.0} round trips; {} ms per size. Messages of {} KiB at half the link's rate, open loop, for delay and jitter.",
+                "Link-bound: one connection for all sizes, after a warm-up of {WARM_UP_TRIPS:.0} round trips; {} ms per size. Messages of {} KiB at half the link's rate, open loop, {} s for delay and jitter.",
                 LINK_BOUND.as_millis(),
-                PACED_SIZE / 1_024
+                PACED_SIZE / 1_024,
+                PACED_FOR.as_secs()
             ),
             format!(
                 "With loss: every segment is lost with a probability of {} %, from 24 ms on; {} s after {} s of warm-up.",

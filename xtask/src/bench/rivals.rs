@@ -20,7 +20,7 @@ const QUICK_SIZES: [u32; 1] = [65_536];
 /// Bytes of a paced message.
 const PACED_SIZE: u32 = 16_384;
 
-/// How long a load is measured.
+/// How long a load flat out is measured.
 const DURATION: Duration = Duration::from_millis(700);
 
 /// The suite.

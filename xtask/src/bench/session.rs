@@ -39,12 +39,21 @@ const STREAM_MESSAGE: u32 = 16_384;
 /// The size of messages while the connection finds its pace.
 const WARM_UP_SIZE: usize = 65_536;
 
-/// Round trips until a window grew to [`LINK_RATE`] over the longest path, overshot, and what was lost
-/// then was sent again: after 14 the next second still saw it.
+/// Round trips until a window grew to [`LINK_RATE`] over the longest path, and relays are as full as
+/// they stay: after 20 a producer of 512 B still filled some at the speed of its CPU.
 pub(super) const WARM_UP_TRIPS: f64 = 30.0;
 
+/// How long paced messages are measured: the slowest of a hundred are then dozens.
+pub(super) const PACED_FOR: Duration = Duration::from_secs(1);
+
+/// After a change of size, which the consumer has seen by then.
+const SETTLING: Duration = Duration::from_millis(80);
+
 /// About what making the network and starting the subject take.
-const SETTING_UP: Duration = Duration::from_millis(900);
+const SETTING_UP: Duration = Duration::from_millis(400);
+
+/// About how many round trips it takes until what fills buffers and line has gone.
+const DRAIN_TRIPS: f64 = 4.0;
 
 /// About what opening and closing one of many connections takes.
 const OPENING_EACH: Duration = Duration::from_micros(250);
@@ -92,13 +101,14 @@ struct Flow<'a> {
 impl Visit {
     /// About how long it takes, for the bar.
     pub(super) fn nominal(&self) -> Duration {
-        let passes = |load: &Load| match (load, self.ground.regime) {
-            (Load::Bulk { .. }, Regime::CpuBound) | (Load::Streams { .. }, _) => 2,
+        let measured = |load: &Load| match (load, self.ground.regime) {
+            (Load::Bulk { .. }, Regime::CpuBound) | (Load::Streams { .. }, _) => self.duration * 2,
             (Load::Bulk { .. }, Regime::LinkBound)
-            | (Load::Paced { .. } | Load::Idle { .. } | Load::Trickle { .. }, _) => 1,
+            | (Load::Idle { .. } | Load::Trickle { .. }, _) => self.duration,
+            (Load::Paced { .. }, _) => PACED_FOR,
         };
-        let lead = lead(&self.ground) + Duration::from_millis(150);
-        let one = |load: &Load| (self.duration + lead) * passes(load);
+        let around = SETTLING + trips(&self.ground, DRAIN_TRIPS) + Duration::from_millis(50);
+        let one = |load: &Load| measured(load) + around;
         let loads: Duration = self.loads.iter().map(one).sum();
         let opening = |load: &Load| match load {
             Load::Idle { count } => OPENING_EACH * *count,
@@ -169,18 +179,15 @@ pub(super) fn memory_kib(chain: &Chain) -> Result<f64> {
     Ok(kib?.into_iter().sum::<u64>() as f64)
 }
 
-/// Time before a window: what was queued under the load before has arrived.
-fn lead(ground: &Ground) -> Duration {
-    let rtt = ground.net.rtt_ms().unwrap_or(0.0);
-    Duration::from_secs_f64((rtt * 1.5 + 80.0) / 1e3)
+fn trips(ground: &Ground, count: f64) -> Duration {
+    Duration::from_secs_f64(ground.net.rtt_ms().unwrap_or(0.0) * count / 1e3)
 }
 
 fn warm_up(ground: &Ground) -> Duration {
     if matches!(ground.setting, Setting::Lossy { .. }) {
         return LOSSY_WARM_UP;
     }
-    let trips = Duration::from_secs_f64(ground.net.rtt_ms().unwrap_or(0.0) * WARM_UP_TRIPS / 1e3);
-    trips.max(LEAST_WARM_UP)
+    trips(ground, WARM_UP_TRIPS).max(LEAST_WARM_UP)
 }
 
 impl Flow<'_> {
@@ -194,7 +201,7 @@ impl Flow<'_> {
             for &load in loads {
                 let Load::Bulk { size } = load else { continue };
                 stream.turn_to(size as usize)?;
-                rest(lead(ground))?;
+                rest(SETTLING)?;
                 let mut take = self.bulk(stream)?;
                 take.measures.insert(Metric::MemoryTotal, memory()?);
                 takes.push((load, take));
@@ -253,7 +260,7 @@ impl Flow<'_> {
 
     fn paced(&self, size: u32) -> Result<Take> {
         let rate = LINK_RATE as f64 * PACED_SHARE;
-        self.on_time(&paced(size, rate, self.visit.duration))
+        self.on_time(&paced(size, rate, PACED_FOR))
     }
 
     /// Messages that are due at fixed moments, on every connection alike.
