@@ -41,10 +41,10 @@ const WARM_UP_SIZE: usize = 65_536;
 
 /// Round trips until a window grew to [`LINK_RATE`] over the longest path, and relays are as full as
 /// they stay: after 20 a producer of 512 B still filled some at the speed of its CPU.
-pub(super) const WARM_UP_TRIPS: f64 = 30.0;
+pub(super) const WARM_UP_TRIPS: f64 = 26.0;
 
 /// How long paced messages are measured: the slowest of a hundred are then dozens.
-pub(super) const PACED_FOR: Duration = Duration::from_secs(1);
+pub(super) const PACED_FOR: Duration = Duration::from_millis(800);
 
 /// After a change of size, which the consumer has seen by then.
 const SETTLING: Duration = Duration::from_millis(80);
@@ -53,7 +53,7 @@ const SETTLING: Duration = Duration::from_millis(80);
 const SETTING_UP: Duration = Duration::from_millis(400);
 
 /// About how many round trips it takes until what fills buffers and line has gone.
-const DRAIN_TRIPS: f64 = 4.0;
+const DRAIN_TRIPS: f64 = 6.0;
 
 /// About what opening and closing one of many connections takes.
 const OPENING_EACH: Duration = Duration::from_micros(250);
