@@ -174,11 +174,12 @@ fn line(wan: WanOptions, rate: Option<u64>) -> WanOptions {
     }
 }
 
-/// Bytes that a capped line and the queue before it hold, as the size of receive buffers: of those
-/// Linux offers the sender half at least and never all, so a stream fills the line, with
-/// [`QUEUE_TRIPS`], and cannot overflow the queue. With larger ones it did so once, after seconds,
-/// and for a second or more told of nothing else. Not by the send buffer: a sender that waits for
-/// room in it, and not for its window, puts each small message into a packet of its own.
+/// Bytes that a capped line and the queue before it hold, as the size of receive buffers. Linux
+/// offers the sender about half of one (`TCP_DEFAULT_SCALING_RATIO`), more where packets are full,
+/// and never all: with [`QUEUE_TRIPS`] a stream fills the line and cannot overflow the queue. With
+/// larger ones streams did so once, after seconds, and for a second or more told of nothing else.
+/// Not by the send buffer: a sender that waits for room in it, and not for its window, puts each
+/// small message into a packet of its own.
 fn fits(wan: &WanOptions) -> Option<u32> {
     let bytes = wan.rate? as f64 / 8.0 * (wan.rtt + wan.queue).as_secs_f64();
     Some(bytes as u32)

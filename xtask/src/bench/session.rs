@@ -39,8 +39,7 @@ const STREAM_MESSAGE: u32 = 16_384;
 /// The size of messages while the connection finds its pace.
 const WARM_UP_SIZE: usize = 65_536;
 
-/// Round trips until a window grew to [`LINK_RATE`] over the longest path, and relays are as full as
-/// they stay: after 20 a producer of 512 B still filled some at the speed of its CPU.
+/// Round trips until a window grew to [`LINK_RATE`] over the longest path.
 pub(super) const WARM_UP_TRIPS: f64 = 26.0;
 
 /// How long paced messages are measured: the slowest of a hundred are then dozens.
