@@ -291,8 +291,7 @@ impl Flow {
         let bytes = self.moved() - self.drained_at;
         self.drained_at += bytes;
         if bytes > 0 {
-            self.seen.drains += 1;
-            self.seen.bytes += bytes;
+            self.seen.on_drained(bytes, now);
         }
         if self.verdict.is_some() || self.hop.is_some() {
             return Ok(());
