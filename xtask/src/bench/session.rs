@@ -194,7 +194,8 @@ impl Flow<'_> {
     /// relays' buffers are as full as they stay.
     fn flat_out(&self, memory: &dyn Fn() -> Result<f64>) -> Result<Vec<(Load, Take)>> {
         let Visit { ground, loads, .. } = self.visit;
-        FlatOut::run(&self.pairs, WARM_UP_SIZE, |stream| {
+        self.merge_small_messages(ground.regime == Regime::LinkBound)?;
+        let takes = FlatOut::run(&self.pairs, WARM_UP_SIZE, |stream| {
             rest(warm_up(ground))?;
             let mut takes = Vec::new();
             for &load in loads {
@@ -206,7 +207,20 @@ impl Flow<'_> {
                 takes.push((load, take));
             }
             Ok(takes)
-        })
+        })?;
+        self.merge_small_messages(false)?;
+        Ok(takes)
+    }
+
+    /// Whether the producer's kernel may wait for more while a small packet is under way (Nagle's
+    /// algorithm, RFC 896), as it does for iperf3. A link is not full of messages of 512 B that go
+    /// into a packet each: the cores are.
+    fn merge_small_messages(&self, merge: bool) -> Result<()> {
+        let mut producers = self.pairs.iter().map(|(near, _)| near);
+        let nodelay = |near: &TcpStream| near.set_nodelay(!merge);
+        producers
+            .try_for_each(nodelay)
+            .context("setting TCP_NODELAY")
     }
 
     /// The loads that are not flat out, each on its own.
