@@ -66,7 +66,8 @@ impl Behaviour {
     /// The ingress ran empty at `now`, after `bytes`.
     pub fn on_drained(&mut self, bytes: u64, now: Instant) {
         let pause = self.last.map_or(Duration::ZERO, |last| now - last);
-        self.drains += 1;
+        // A connection may live for months without being judged, where there is no verdict.
+        self.drains = self.drains.saturating_add(1);
         self.lasted += pause.min(COUNTED_PAUSE);
         self.bytes += bytes;
         self.last = Some(now);
@@ -169,5 +170,15 @@ mod tests {
         }
         assert_eq!((seen.drains, seen.bytes), (3, 30));
         assert_eq!(seen.lasted, COUNTED_PAUSE + COUNTED_PAUSE / 2);
+    }
+
+    #[test]
+    fn drains_are_counted_for_as_long_as_a_connection_lives() {
+        let mut seen = Behaviour {
+            drains: u32::MAX,
+            ..Behaviour::default()
+        };
+        seen.on_drained(10, Instant::now());
+        assert_eq!(seen.drains, u32::MAX);
     }
 }

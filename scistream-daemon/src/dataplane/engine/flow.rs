@@ -290,11 +290,11 @@ impl Flow {
     fn on_drained(&mut self, ingress: &Endpoint, now: Instant) -> Result<(), Fault> {
         let bytes = self.moved() - self.drained_at;
         self.drained_at += bytes;
-        if bytes > 0 {
-            self.seen.on_drained(bytes, now);
-        }
         if self.verdict.is_some() || self.hop.is_some() {
             return Ok(());
+        }
+        if bytes > 0 {
+            self.seen.on_drained(bytes, now);
         }
         match self.gathering.on_drained(bytes, now) {
             Change::Keep => {}
