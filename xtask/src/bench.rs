@@ -115,6 +115,11 @@ pub(crate) fn run(args: BenchArgs) -> Result<()> {
     if let SuiteArgs::Report(args) = suite {
         return report::run(&args);
     }
+    // Before the optimised build, which takes minutes.
+    ensure!(
+        workspace::is_root(),
+        "bench makes network namespaces and idle-priority threads: run it as root"
+    );
     if cfg!(debug_assertions) {
         return go_on_optimised();
     }
@@ -134,14 +139,10 @@ pub(crate) fn run(args: BenchArgs) -> Result<()> {
     }
 }
 
-/// Sees to it that a suite can run: root, programs, descriptors.
+/// Sees to it that a suite can run: programs, descriptors.
 ///
 /// Errors with what is missing and what to do.
 fn prepare(needs: &[Need], descriptors: u64) -> Result<()> {
-    ensure!(
-        workspace::is_root(),
-        "bench makes network namespaces and idle-priority threads: run it as root"
-    );
     setup::ensure(needs)?;
     others::adopt_orphans()?;
     raise_descriptor_limit(descriptors)
