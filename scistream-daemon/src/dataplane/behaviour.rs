@@ -5,7 +5,8 @@
 //! how often that was, and at whether the egress ever made it wait: a flow that the egress limits
 //! would only be passed back to user space by the room gate. Small messages that are sent flat out
 //! come several at a time, which splice moves as cheaply; and what is flat out now may be bulk next,
-//! and a direction that left does not come back.
+//! and a direction that left does not come back. So one window is not enough: on busy cores a stream
+//! may look like messages for a tenth of a second.
 
 use std::time::{Duration, Instant};
 
@@ -20,9 +21,11 @@ pub enum Rule {
     Never,
 }
 
-/// What was seen of one direction since the last judgement.
+/// What was seen of one direction since its window began.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Behaviour {
+    /// Windows right before this one in which the direction carried messages.
+    pub windows: u32,
     /// How often the ingress ran empty with everything delivered.
     pub drains: u32,
     /// From the first of these to the last, each pause counted up to [`COUNTED_PAUSE`]: a silence
@@ -41,8 +44,10 @@ pub struct Behaviour {
 pub enum Judgement {
     /// Go on watching.
     Wait,
-    /// Stay; begin a new window.
+    /// Stay; begin a new window, as if there had been none.
     Stay,
+    /// These were messages; begin the next window.
+    Watch,
     /// Leave for sockmap now.
     Promote,
 }
@@ -50,6 +55,8 @@ pub enum Judgement {
 /// Drains in a window: a tenth of a second of messages every 100 µs, so that neither a handshake nor
 /// a stall within a stream looks like a pattern.
 pub const WINDOW_DRAINS: u32 = 1_024;
+/// Windows in a row that must be of messages.
+pub const WINDOWS: u32 = 4;
 /// Bytes per drain up to which sockmap costs no more than splice: messages of 16 KiB, half of which
 /// were late and arrive two at a time.
 pub const MESSAGE_BYTES: u64 = 24 * 1024;
@@ -73,6 +80,15 @@ impl Behaviour {
         self.last = Some(now);
     }
 
+    /// The window after one of messages.
+    pub fn next_window(&self) -> Self {
+        Self {
+            windows: self.windows + 1,
+            last: self.last,
+            ..Self::default()
+        }
+    }
+
     fn is_flat_out(&self) -> bool {
         self.lasted < MESSAGE_DISTANCE * self.drains
             || u128::from(self.bytes) * 1_000_000_000
@@ -94,6 +110,7 @@ impl Rule {
             Self::ByBehaviour if seen.blocked || seen.is_bulk() || seen.is_flat_out() => {
                 Judgement::Stay
             }
+            Self::ByBehaviour if seen.windows + 1 < WINDOWS => Judgement::Watch,
             Self::ByBehaviour => Judgement::Promote,
         }
     }
@@ -107,6 +124,7 @@ mod tests {
     fn the_rule_by_table() {
         let drains = u64::from(WINDOW_DRAINS);
         let messages = Behaviour {
+            windows: WINDOWS - 1,
             drains: WINDOW_DRAINS,
             lasted: Duration::from_millis(drains),
             bytes: drains * 1_024,
@@ -138,6 +156,10 @@ mod tests {
             bytes: drains * 9_375,
             ..fast
         };
+        let too_soon = Behaviour {
+            windows: WINDOWS - 2,
+            ..messages
+        };
         let slow_reader = Behaviour {
             blocked: true,
             ..messages
@@ -146,6 +168,7 @@ mod tests {
             ("silence", Behaviour::default(), Judgement::Wait),
             ("handshake", handshake, Judgement::Wait),
             ("1 KiB messages", messages, Judgement::Promote),
+            ("the window before", too_soon, Judgement::Watch),
             ("24 KiB messages", large, Judgement::Promote),
             ("bulk", bulk, Judgement::Stay),
             ("1 KiB flat out", often, Judgement::Stay),
@@ -170,6 +193,25 @@ mod tests {
         }
         assert_eq!((seen.drains, seen.bytes), (3, 30));
         assert_eq!(seen.lasted, COUNTED_PAUSE + COUNTED_PAUSE / 2);
+    }
+
+    #[test]
+    fn every_window_in_a_row_must_be_of_messages() {
+        let mut seen = Behaviour::default();
+        let mut now = Instant::now();
+        for window in 1..=WINDOWS {
+            for drain in 1..=WINDOW_DRAINS {
+                assert_eq!(Rule::ByBehaviour.judge(&seen), Judgement::Wait, "{drain}");
+                now += MESSAGE_DISTANCE * 2;
+                seen.on_drained(1_024, now);
+            }
+            let expected = match window {
+                WINDOWS => Judgement::Promote,
+                _ => Judgement::Watch,
+            };
+            assert_eq!(Rule::ByBehaviour.judge(&seen), expected, "{window}");
+            seen = seen.next_window();
+        }
     }
 
     #[test]

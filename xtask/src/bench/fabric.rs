@@ -130,7 +130,7 @@ impl Suite for Fabric {
     fn settings(&self) -> Vec<String> {
         vec![
             format!(
-                "Link-bound: one connection for all sizes, after a warm-up of {WARM_UP_TRIPS:.0} round trips; {} ms per size, small messages merged by the producer's kernel (Nagle, as iperf3 leaves it). Messages of {} KiB at half the link's rate, open loop, {} ms for delay and jitter.",
+                "Link-bound: one connection for all sizes, after a warm-up of {WARM_UP_TRIPS:.0} round trips; {} ms per size, small messages merged by the producer's kernel (Nagle, as iperf3 leaves it). Messages of {} KiB at half the link's rate, open loop, {} ms for delay and jitter: fewer than auto wants to see before it leaves splice.",
                 LINK_BOUND.as_millis(),
                 PACED_SIZE / 1_024,
                 PACED_FOR.as_millis()

@@ -10,7 +10,7 @@ use clap::ValueEnum as _;
 use super::lab::{Suite, Usual, Wanted, group};
 use super::net::Net;
 use super::scene::{Load, Regime, Setting};
-use super::session::Visit;
+use super::session::{PACED_BEFORE, PACED_FOR, Visit};
 use super::subject::Subject;
 
 /// Message sizes, bytes.
@@ -65,6 +65,12 @@ impl Suite for Rivals {
 
     fn settings(&self) -> Vec<String> {
         vec![
+            format!(
+                "Link-bound: messages of {} KiB at half the link's rate, open loop; {} ms of them, after {} ms of the same.",
+                PACED_SIZE / 1_024,
+                PACED_FOR.as_millis(),
+                PACED_BEFORE.as_millis()
+            ),
             "Every program with the buffers of our copy plane where it can be told (256 KiB; pipes of 1 MiB), one thread or worker per core, no delay on its sockets, no log per connection; stunnel reads and writes single TLS records, and ssh its own windows. The configurations stand below, with the reasons in the files of the tree.".to_owned(),
             "stunnel and ssh encrypt (AES-128-GCM), the others do not: they stand for what the field uses today, not for an equal service.".to_owned(),
         ]

@@ -45,6 +45,10 @@ pub(super) const WARM_UP_TRIPS: f64 = 26.0;
 /// How long paced messages are measured: the slowest of a hundred are then dozens.
 pub(super) const PACED_FOR: Duration = Duration::from_millis(800);
 
+/// How long paced messages come before they are measured, where nothing else was measured before:
+/// the 4,096 and some that our `auto` wants to see before it changes its ways.
+pub(super) const PACED_BEFORE: Duration = Duration::from_millis(1_500);
+
 /// After a change of size, which the consumer has seen by then.
 const SETTLING: Duration = Duration::from_millis(80);
 
@@ -57,7 +61,7 @@ const DRAIN_TRIPS: f64 = 6.0;
 /// About what opening and closing one of many connections takes.
 const OPENING_EACH: Duration = Duration::from_micros(250);
 
-/// Warm-up at least: our `auto` looks at a flow for a while before it changes its ways.
+/// Warm-up at least.
 const LEAST_WARM_UP: Duration = Duration::from_millis(700);
 
 /// Warm-up where packets are lost: a window that began at the whole link has to come down loss by
@@ -104,7 +108,7 @@ impl Visit {
             (Load::Bulk { .. }, Regime::CpuBound) | (Load::Streams { .. }, _) => self.duration * 2,
             (Load::Bulk { .. }, Regime::LinkBound)
             | (Load::Idle { .. } | Load::Trickle { .. }, _) => self.duration,
-            (Load::Paced { .. }, _) => PACED_FOR,
+            (Load::Paced { .. }, _) => self.paced_before() + PACED_FOR,
         };
         let around = SETTLING + trips(&self.ground, DRAIN_TRIPS) + Duration::from_millis(50);
         let one = |load: &Load| measured(load) + around;
@@ -118,6 +122,16 @@ impl Visit {
         };
         let opening: Duration = self.loads.iter().map(opening).sum();
         SETTING_UP + opening + warm_up(&self.ground) + loads
+    }
+
+    /// How long paced messages come unmeasured.
+    fn paced_before(&self) -> Duration {
+        let is_bulk = |load: &Load| matches!(load, Load::Bulk { .. });
+        if self.loads.iter().any(is_bulk) {
+            Duration::ZERO
+        } else {
+            PACED_BEFORE
+        }
     }
 
     /// Plays all loads; answers with them in their order.
@@ -273,6 +287,10 @@ impl Flow<'_> {
 
     fn paced(&self, size: u32) -> Result<Take> {
         let rate = LINK_RATE as f64 * PACED_SHARE;
+        let before = self.visit.paced_before();
+        if !before.is_zero() {
+            self.all_at_once(&paced(size, rate, before))?;
+        }
         self.on_time(&paced(size, rate, PACED_FOR))
     }
 

@@ -245,6 +245,10 @@ impl Connection {
                 flow.forget();
                 return false;
             }
+            Judgement::Watch => {
+                flow.watch_on();
+                return false;
+            }
             Judgement::Promote => {}
         }
         let [downstream, upstream] = &mut self.ends;

@@ -304,14 +304,19 @@ impl Flow {
         Ok(())
     }
 
-    /// What was seen since the last judgement.
+    /// What was seen since the window began.
     pub(super) fn seen(&self) -> &Behaviour {
         &self.seen
     }
 
-    /// Begins a new window of observation.
+    /// Begins a new window of observation, as if there had been none.
     pub(super) fn forget(&mut self) {
         self.seen = Behaviour::default();
+    }
+
+    /// Begins the next window of observation, after one of messages.
+    pub(super) fn watch_on(&mut self) {
+        self.seen = self.seen.next_window();
     }
 
     /// Whether the flow may leave for the sockmap plane now: nothing under way, none there yet.
