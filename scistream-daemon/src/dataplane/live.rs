@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::Notify;
 
 use super::sockmap::SlotView;
-use super::{Direction, Plane, RelayTerms, Side, Totals, Transferred};
+use super::{Direction, Plane, RelayTerms, Totals, Transferred};
 use crate::sys::sockopt::{max_pacing_rate, set_max_pacing_rate};
 use crate::sys::tcp_info::TcpInfo;
 
@@ -69,6 +69,15 @@ struct Lent {
     paces: [Option<u64>; 2],
 }
 
+/// What the kernel says of a connection's sockets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SocketsView {
+    /// What it measures on the accepted socket, and on the one to the target.
+    pub infos: [Option<TcpInfo>; 2],
+    /// The pace that it holds the flow to upstream to, and the one to downstream, bytes per second.
+    pub paces: [Option<u64>; 2],
+}
+
 impl Live {
     /// Bytes moved so far in one direction.
     pub fn moved(&self, direction: Direction) -> u64 {
@@ -111,11 +120,18 @@ impl Live {
         }
     }
 
-    /// What the kernel measures on one of the sockets; `None` when it is not open.
-    pub fn tcp_info(&self, side: Side) -> Option<TcpInfo> {
+    /// What the kernel says of both sockets; nothing when they are not open. One look: they do not
+    /// close between one answer and the next.
+    pub fn sockets(&self) -> SocketsView {
         let lent = self.lent();
-        let socket = lent.socket(side)?;
-        TcpInfo::of(socket).ok()
+        let Some([downstream, upstream]) = &lent.sockets else {
+            return SocketsView::default();
+        };
+        let [downstream, upstream] = [downstream.as_fd(), upstream.as_fd()];
+        SocketsView {
+            infos: [downstream, upstream].map(|socket| TcpInfo::of(socket).ok()),
+            paces: [upstream, downstream].map(|egress| max_pacing_rate(egress).ok().flatten()),
+        }
     }
 
     /// Holds one direction to `pace`, bytes per second, from now on; `None` lets it go as fast as it
@@ -131,14 +147,6 @@ impl Live {
             Direction::ToDownstream => *to_downstream = pace,
         }
         lent.apply_pace(direction);
-    }
-
-    /// The pace that the kernel holds one direction to, bytes per second; `None` also when the
-    /// sockets are not open.
-    pub fn pace(&self, direction: Direction) -> Option<u64> {
-        let lent = self.lent();
-        let egress = lent.egress(direction)?;
-        max_pacing_rate(egress).ok().flatten()
     }
 
     /// Asks for an end by a reset of both sides. The engine's planes must be told to look, see
@@ -244,18 +252,11 @@ impl LiveFlow {
 }
 
 impl Lent {
-    fn socket(&self, side: Side) -> Option<BorrowedFd<'_>> {
-        let [downstream, upstream] = self.sockets.as_ref()?;
-        Some(match side {
-            Side::Downstream => downstream.as_fd(),
-            Side::Upstream => upstream.as_fd(),
-        })
-    }
-
     fn egress(&self, direction: Direction) -> Option<BorrowedFd<'_>> {
-        self.socket(match direction {
-            Direction::ToUpstream => Side::Upstream,
-            Direction::ToDownstream => Side::Downstream,
+        let [downstream, upstream] = self.sockets.as_ref()?;
+        Some(match direction {
+            Direction::ToUpstream => upstream.as_fd(),
+            Direction::ToDownstream => downstream.as_fd(),
         })
     }
 

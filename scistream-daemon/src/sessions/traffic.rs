@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::dataplane::live::Live;
-use crate::dataplane::{Direction, Plane, Side};
+use crate::dataplane::live::SocketsView;
+use crate::dataplane::{Direction, Plane};
 use crate::listener::OpenConnection;
 use crate::session::{Rate, SessionView};
 use crate::sys::tcp_info::TcpInfo;
@@ -87,7 +87,18 @@ impl ConnectionView {
             live,
         } = connection;
         let age = now.saturating_duration_since(*accepted_at);
-        let [to_upstream, to_downstream] = rates;
+        let SocketsView { infos, paces } = live.sockets();
+        let [up_rate, down_rate] = rates;
+        let [up_pace, down_pace] = paces;
+        let [downstream_socket, upstream_socket] = infos.map(|info| info.map(SocketView::from));
+        let flow = |direction, rate, pace: Option<u64>| DirectionView {
+            plane: live.plane(direction),
+            flow: FlowView {
+                bytes: live.moved(direction),
+                rate,
+            },
+            pace: pace.map(Rate::from_bytes),
+        };
         Self {
             id: *id,
             listen: from.listen,
@@ -95,23 +106,10 @@ impl ConnectionView {
             upstream: *upstream,
             age,
             opened: wall - age,
-            to_upstream: DirectionView::of(live, Direction::ToUpstream, to_upstream),
-            to_downstream: DirectionView::of(live, Direction::ToDownstream, to_downstream),
-            downstream_socket: live.tcp_info(Side::Downstream).map(SocketView::from),
-            upstream_socket: live.tcp_info(Side::Upstream).map(SocketView::from),
-        }
-    }
-}
-
-impl DirectionView {
-    fn of(live: &Live, direction: Direction, rate: Rate) -> Self {
-        Self {
-            plane: live.plane(direction),
-            flow: FlowView {
-                bytes: live.moved(direction),
-                rate,
-            },
-            pace: live.pace(direction).map(Rate::from_bytes),
+            to_upstream: flow(Direction::ToUpstream, up_rate, up_pace),
+            to_downstream: flow(Direction::ToDownstream, down_rate, down_pace),
+            downstream_socket,
+            upstream_socket,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use scistream_daemon::session::{CreateSession, Rate, SessionView};
 use scistream_daemon::sessions::Sessions;
@@ -35,6 +36,16 @@ fn sum(paces: &[Option<u64>]) -> u64 {
     paces.iter().flatten().sum()
 }
 
+/// Waits until `number` connections have the whole cap and no more: while it is dealt anew, one has
+/// its new pace before the next.
+async fn all_of_it_is_shared(sessions: &Sessions, session: &SessionView, number: usize) {
+    until(&format!("{number} connections share the cap"), || {
+        let paces = paces(sessions, session);
+        paces.len() == number && (CAP - 100..=CAP).contains(&sum(&paces))
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cap_is_shared_by_the_connections_as_they_come_and_go() {
     for plane in planes() {
@@ -46,15 +57,24 @@ async fn a_cap_is_shared_by_the_connections_as_they_come_and_go() {
             let paces = paces(&sessions, &session);
             assert_eq!(paces.len(), number);
             assert!(paces.iter().all(Option::is_some), "{paces:?}");
-            let sum = sum(&paces);
-            assert!((CAP - 100..=CAP).contains(&sum), "{number}: {sum} of {CAP}");
+            all_of_it_is_shared(&sessions, &session, number).await;
         }
         streams.truncate(1);
-        until("the last one has all of it", || {
-            let paces = paces(&sessions, &session);
-            paces.len() == 1 && sum(&paces) >= CAP - 100
-        })
-        .await;
+        all_of_it_is_shared(&sessions, &session, 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_closes_is_shown_paced_both_ways_or_not_at_all() {
+    let sessions = start(config());
+    let session = capped(&sessions).await;
+    for _ in 0..300 {
+        let (stream, _) = greeted_by(session.listeners[0]).await;
+        drop(stream);
+        let deadline = Instant::now() + PATIENCE;
+        while !paces(&sessions, &session).is_empty() {
+            assert!(Instant::now() < deadline, "it does not close");
+        }
     }
 }
 
@@ -79,11 +99,14 @@ async fn a_busy_connection_has_what_quiet_ones_leave() {
     let _quiet = greeted_by(session.listeners[0]).await;
     let stop = busy.try_clone().unwrap();
     let pumping = std::thread::spawn(move || pump(busy));
-    until("the busy one has nearly all", || {
-        paces(&sessions, &session)[0].is_some_and(|pace| pace > CAP / 10 * 9)
-    })
+    until(
+        "the busy one has nearly all, and both no more than all",
+        || {
+            let paces = paces(&sessions, &session);
+            paces[0].is_some_and(|pace| pace > CAP / 10 * 9) && sum(&paces) <= CAP
+        },
+    )
     .await;
-    assert!(sum(&paces(&sessions, &session)) <= CAP);
     stop.shutdown(std::net::Shutdown::Both).unwrap();
     pumping.join().unwrap();
 }
