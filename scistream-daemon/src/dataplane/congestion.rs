@@ -7,8 +7,13 @@
 //! trip (`bbr_probe_rtt_mode_ms`). So each socket begins with the system's control, and is given bbr
 //! once losses are seen that no queue explains.
 //!
+//! One such loss is enough where it cost the stream its speed: a window that stopped growing early,
+//! because a packet of the slow start was lost, is a fraction of the path's for minutes, and at what
+//! it moves the next loss may be as far away.
+//!
 //! ```text
-//!   loss, round trip near its least ──twice──► bbr, for good
+//!   loss, round trip near its least ──twice────────────────────────────────► bbr, for good
+//!                                   ──once, then only the window holds it──► bbr, for good
 //!   loss, round trip well above it  ─────────► a full queue: begin again
 //! ```
 
@@ -48,6 +53,10 @@ const SLACK_SHARE: f64 = 0.25;
 /// Looks that must have seen a loss without a queue, none with one in between.
 const UNEXPLAINED: u8 = 2;
 
+/// How long its window must have held the stream back, with no queue, for one such look to be enough:
+/// longer than a recovery over the longest path takes.
+const HELD_FOR: Duration = Duration::from_secs(2);
+
 /// What is asked of a socket, as `TCP_INFO` has it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Seen {
@@ -58,6 +67,28 @@ struct Seen {
     rtt: u32,
     /// Least round trip, µs.
     min_rtt: u32,
+    /// Bytes wait to be sent (`tcpi_notsent_bytes`), and no pace keeps them back
+    /// (`tcpi_max_pacing_rate`): a window does.
+    is_unsent: bool,
+    /// For how long the receiver's window has held the stream back, µs (`tcpi_rwnd_limited`).
+    rwnd_limited: u64,
+}
+
+impl Seen {
+    fn of(info: &TcpInfo) -> Self {
+        Self {
+            lost: info.total_retrans.saturating_sub(info.dsack_dups),
+            rtt: info.rtt,
+            min_rtt: info.min_rtt,
+            // What is less than a segment may wait to become one.
+            is_unsent: info.notsent_bytes > info.snd_mss && info.pacing_rate < info.max_pacing_rate,
+            rwnd_limited: info.rwnd_limited,
+        }
+    }
+
+    fn is_queued(self) -> bool {
+        f64::from(self.rtt) > f64::from(self.min_rtt) * (1.0 + SLACK_SHARE)
+    }
 }
 
 /// What was seen of a socket so far.
@@ -66,24 +97,29 @@ struct Losses {
     /// The most that were lost at any look.
     lost: u32,
     unexplained: u8,
+    rwnd_limited: u64,
+    /// Since when each look has found the stream held back by its window and no queue.
+    held_since: Option<Instant>,
 }
 
 impl Losses {
     /// Whether the socket is to have another control now.
-    fn explain(&mut self, seen: Seen) -> bool {
-        if seen.lost <= self.lost {
-            return false;
+    fn explain(&mut self, seen: Seen, now: Instant) -> bool {
+        if seen.lost > self.lost {
+            self.lost = seen.lost;
+            self.unexplained = if seen.min_rtt >= LONG_US && !seen.is_queued() {
+                self.unexplained + 1
+            } else {
+                0
+            };
         }
-        self.lost = seen.lost;
-        let least = f64::from(seen.min_rtt);
-        let is_long = seen.min_rtt >= LONG_US;
-        let is_queued = f64::from(seen.rtt) > least * (1.0 + SLACK_SHARE);
-        self.unexplained = if is_long && !is_queued {
-            self.unexplained + 1
-        } else {
-            0
-        };
-        self.unexplained >= UNEXPLAINED
+        let is_by_receiver = seen.rwnd_limited > self.rwnd_limited;
+        self.rwnd_limited = seen.rwnd_limited;
+        let is_held =
+            self.unexplained > 0 && seen.is_unsent && !is_by_receiver && !seen.is_queued();
+        self.held_since = is_held.then(|| self.held_since.unwrap_or(now));
+        let is_held_long = |since| now.saturating_duration_since(since) >= HELD_FOR;
+        self.unexplained >= UNEXPLAINED || self.held_since.is_some_and(is_held_long)
     }
 }
 
@@ -123,12 +159,8 @@ impl CongestionWatch {
         let Ok(info) = TcpInfo::of(&egress) else {
             return;
         };
-        let seen = Seen {
-            lost: info.total_retrans.saturating_sub(info.dsack_dups),
-            rtt: info.rtt,
-            min_rtt: info.min_rtt,
-        };
-        if losses.explain(seen) {
+        let seen = Seen::of(&info);
+        if losses.explain(seen, now) {
             self.losses = None;
             change(egress, seen);
         }
@@ -162,20 +194,41 @@ mod tests {
         lost: 0,
         rtt: 24_400,
         min_rtt: 24_000,
+        is_unsent: false,
+        rwnd_limited: 0,
     };
     const QUEUE: Seen = Seen {
         rtt: 40_000,
         ..NO_QUEUE
     };
+    const HELD: Seen = Seen {
+        is_unsent: true,
+        ..NO_QUEUE
+    };
 
-    /// After which look the control changes, of looks that each saw one more loss, or none.
+    /// After which look the control changes, of looks that each saw one more loss, or none, and that
+    /// much more time in which the receiver's window was closed.
     fn changes_at(looks: &[(Seen, bool)]) -> Option<usize> {
         let mut losses = Losses::default();
-        let mut lost = 0;
+        let (mut lost, mut rwnd_limited) = (0, 0);
+        let mut now = Instant::now();
         looks.iter().position(|&(seen, is_lossy)| {
             lost += u32::from(is_lossy);
-            losses.explain(Seen { lost, ..seen })
+            rwnd_limited += seen.rwnd_limited;
+            now += LOOK_EVERY;
+            let totals = Seen {
+                lost,
+                rwnd_limited,
+                ..seen
+            };
+            losses.explain(totals, now)
         })
+    }
+
+    /// One loss, and looks after it as often as it takes for one of them to matter.
+    fn after_one_loss(seen: Seen) -> Vec<(Seen, bool)> {
+        let after = vec![(seen, false); 30];
+        [vec![(NO_QUEUE, true)], after].concat()
     }
 
     #[test]
@@ -210,6 +263,32 @@ mod tests {
             ),
             ("a short path", vec![(short, true); 20], None),
             ("nothing lost", vec![(NO_QUEUE, false); 20], None),
+            ("one loss, and held for 2 s", after_one_loss(HELD), Some(21)),
+            (
+                "one loss, and held by the receiver",
+                after_one_loss(Seen {
+                    rwnd_limited: 1,
+                    ..HELD
+                }),
+                None,
+            ),
+            (
+                "one loss, and held with a queue",
+                after_one_loss(Seen {
+                    is_unsent: true,
+                    ..QUEUE
+                }),
+                None,
+            ),
+            (
+                "one loss, and held now and then",
+                [(HELD, true), (HELD, false), (NO_QUEUE, false)]
+                    .into_iter()
+                    .chain([vec![(HELD, false); 19], vec![(NO_QUEUE, false)]].concat())
+                    .collect(),
+                None,
+            ),
+            ("held, and nothing lost", vec![(HELD, false); 30], None),
         ] {
             assert_eq!(changes_at(&looks), expected, "{name}");
         }
@@ -218,9 +297,10 @@ mod tests {
     #[test]
     fn segments_that_had_arrived_after_all_are_not_counted_twice() {
         let mut losses = Losses::default();
+        let now = Instant::now();
         // One sent again, known to have arrived at the next look; and so again.
         for lost in [1, 0, 1, 0, 1, 0] {
-            assert!(!losses.explain(Seen { lost, ..NO_QUEUE }));
+            assert!(!losses.explain(Seen { lost, ..NO_QUEUE }, now));
         }
     }
 }
